@@ -1,0 +1,1 @@
+//! The daemon: a mio poll loop around the pure core.

@@ -1,0 +1,1 @@
+//! Leyden's JSON-RPC: decoding, encoding, methods, and the command line client.

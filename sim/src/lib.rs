@@ -1,0 +1,1 @@
+//! Many real nodes on a simulated network, chain, disk and clock.
