@@ -1,8 +1,16 @@
-//! The pure state machine of a Lightning node.
+//! The pure state machine of a Lightning node: timestamped events in, commands out.
 
 #![forbid(unsafe_code)]
 
 pub mod amount;
+pub mod chain;
 pub mod clock;
+pub mod command;
+pub mod event;
 pub mod ids;
+pub mod limits;
+pub mod request;
+pub mod rng;
 pub mod side;
+pub mod store;
+pub mod wire;
