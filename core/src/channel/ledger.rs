@@ -179,6 +179,9 @@ pub enum HtlcState {
     Adding(Stage),
     /// Irrevocably in both commitments.
     Live,
+    /// The same, and we have decided how it ends. Nothing of this is on the wire yet, or the wire has forgotten it:
+    /// it is proposed when the peer is there, and survives disconnections and restarts until then.
+    Decided(Removal),
     /// On its way out.
     Removing(Stage, Removal),
 }
@@ -194,6 +197,10 @@ pub struct Htlc {
     pub cltv_expiry: u32,
     /// Where it stands.
     pub state: HtlcState,
+    /// The number of the first commitment of the peer that shows it; zero while there is none. A penalty needs it.
+    pub remote_from: u64,
+    /// The number of the first commitment of the peer that no longer shows it; zero while there is none.
+    pub remote_until: u64,
     /// What else belongs to it.
     pub detail: Detail,
 }
@@ -314,7 +321,7 @@ impl Ledger {
 
     /// The HTLCs that `side` offered, by id.
     pub fn of_side(&self, side: Side) -> impl DoubleEndedIterator<Item = (HtlcKey, &Htlc)> {
-        let range = HtlcKey { offered_by: side, id: HtlcId(0) }..=HtlcKey { offered_by: side, id: HtlcId(u64::MAX) };
+        let range = first(side)..=HtlcKey { offered_by: side, id: HtlcId(u64::MAX) };
         self.htlcs.range(range).map(|(key, htlc)| (*key, htlc))
     }
 
@@ -370,16 +377,53 @@ impl Ledger {
         let key = HtlcKey { offered_by: by, id: self.next_id(by) };
         self.counters.next_id[by] += 1;
         let state = HtlcState::Adding(Stage::Proposed);
-        let htlc = Htlc { amount_msat, payment_hash, cltv_expiry: expiry, state, detail };
+        let (cltv_expiry, remote_from, remote_until) = (expiry, 0, 0);
+        let htlc = Htlc { amount_msat, payment_hash, cltv_expiry, state, remote_from, remote_until, detail };
         assert!(self.htlcs.insert(key, htlc).is_none(), "ids are given once");
         key
     }
 
-    /// Takes in a removal by the HTLC's receiver. Refused, as `false`, unless the HTLC is irrevocably committed and
-    /// not already being removed (BOLT 2, removing an HTLC).
+    /// Takes in how we end an HTLC of the peer. Refused, as `false`, unless it is irrevocably committed and not
+    /// already decided (BOLT 2, removing an HTLC).
     #[must_use]
-    pub fn remove(&mut self, key: HtlcKey, removal: Removal) -> bool {
-        match self.htlcs.get_mut(&key) {
+    pub fn decide(&mut self, id: HtlcId, removal: Removal) -> bool {
+        match self.htlcs.get_mut(&HtlcKey { offered_by: Side::Remote, id }) {
+            Some(htlc) if htlc.state == HtlcState::Live => {
+                htlc.state = HtlcState::Decided(removal);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Proposes up to `limit` of the decided removals and shows each: they are to be sent in this order.
+    pub fn propose_decided(&mut self, limit: usize, mut send: impl FnMut(HtlcId, &Removal)) {
+        let decided = self.htlcs.range_mut(first(Side::Remote)..).filter_map(|(key, htlc)| match &htlc.state {
+            HtlcState::Decided(_) => Some((key.id, htlc)),
+            _ => None,
+        });
+        for (id, htlc) in decided.take(limit) {
+            let HtlcState::Decided(removal) = std::mem::replace(&mut htlc.state, HtlcState::Live) else {
+                unreachable!("only decided ones are here")
+            };
+            send(id, &removal);
+            htlc.state = HtlcState::Removing(Stage::Proposed, removal);
+        }
+    }
+
+    /// Our removals that the peer has not acknowledged by a revocation: they are sent again after a reconnection.
+    pub fn unacked_removals(&self) -> usize {
+        let unacked = |(_, htlc): &(HtlcKey, &Htlc)| {
+            matches!(htlc.state, HtlcState::Removing(Stage::Proposed | Stage::PeerSigned, _))
+        };
+        self.of_side(Side::Remote).filter(unacked).count()
+    }
+
+    /// Takes in a removal by the peer of an HTLC that we offered. Refused, as `false`, unless the HTLC is irrevocably
+    /// committed and not already being removed (BOLT 2, removing an HTLC).
+    #[must_use]
+    pub fn remove(&mut self, id: HtlcId, removal: Removal) -> bool {
+        match self.htlcs.get_mut(&HtlcKey { offered_by: Side::Local, id }) {
             Some(htlc) if htlc.state == HtlcState::Live => {
                 htlc.state = HtlcState::Removing(Stage::Proposed, removal);
                 true
@@ -420,8 +464,8 @@ impl Ledger {
         Received { commits: self.counters.signed.local, revokes: self.counters.revoked.remote }
     }
 
-    /// The connection is gone: what nobody signed never happened. Only our own removals stay as what we still
-    /// intend: a preimage that we know must reach the peer. Returns our adds that never were.
+    /// The connection is gone: what nobody signed never happened. Only our own removals stay, as decided: a preimage
+    /// that we know must reach the peer. Returns our adds that never were.
     pub fn discard_unsigned(&mut self) -> Vec<(HtlcKey, Htlc)> {
         let mut dropped = Vec::new();
         for side in [Side::Local, Side::Remote] {
@@ -436,9 +480,11 @@ impl Ledger {
         }
         dropped.reverse();
         for (key, htlc) in &mut self.htlcs {
-            if key.offered_by == Side::Local && matches!(htlc.state, HtlcState::Removing(Stage::Proposed, _)) {
-                htlc.state = HtlcState::Live;
-            }
+            htlc.state = match std::mem::replace(&mut htlc.state, HtlcState::Live) {
+                HtlcState::Removing(Stage::Proposed, _) if key.offered_by == Side::Local => HtlcState::Live,
+                HtlcState::Removing(Stage::Proposed, removal) => HtlcState::Decided(removal),
+                state => state,
+            };
         }
         self.counters.fees.retain(|(_, stage)| *stage != Stage::Proposed);
         dropped
@@ -466,7 +512,7 @@ impl Ledger {
         self.htlcs.iter().any(|(key, htlc)| match htlc.state {
             HtlcState::Adding(stage) => moves(stage, key.offered_by),
             HtlcState::Removing(stage, _) => moves(stage, !key.offered_by),
-            HtlcState::Live => false,
+            HtlcState::Live | HtlcState::Decided(_) => false,
         }) || self.counters.fees.iter().any(|(_, stage)| moves(*stage, self.opener))
     }
 
@@ -478,14 +524,19 @@ impl Ledger {
             Step::RecvRevoke => assert!(self.awaiting_revoke(), "the caller checks that a revocation is due"),
             Step::RecvCommit | Step::SendRevoke => {}
         }
+        let next_remote = self.counters.signed.remote + 1;
         let mut gone = Vec::new();
         for (&key, htlc) in &mut self.htlcs {
             match &mut htlc.state {
-                HtlcState::Live => {}
+                HtlcState::Live | HtlcState::Decided(_) => {}
                 HtlcState::Adding(stage) => match stage.advance(key.offered_by, step) {
                     Advance::Stay => {}
                     Advance::To(next) => {
                         *stage = next;
+                        // Whoever offered it, it is our signature that puts it into the peer's commitment.
+                        if step == Step::SendCommit {
+                            htlc.remote_from = next_remote;
+                        }
                         moved.push(Moved::Advanced(key));
                     }
                     Advance::Settled => {
@@ -497,6 +548,9 @@ impl Ledger {
                     Advance::Stay => {}
                     Advance::To(next) => {
                         *stage = next;
+                        if step == Step::SendCommit {
+                            htlc.remote_until = next_remote;
+                        }
                         moved.push(Moved::Advanced(key));
                     }
                     Advance::Settled => gone.push(key),
@@ -565,7 +619,7 @@ impl Ledger {
             let by = key.offered_by;
             let added = match htlc.state {
                 HtlcState::Adding(stage) => age == Age::Worst || stage.in_commitment(by, whose, age),
-                HtlcState::Live | HtlcState::Removing(..) => true,
+                HtlcState::Live | HtlcState::Decided(_) | HtlcState::Removing(..) => true,
             };
             if !added {
                 continue;
@@ -607,6 +661,11 @@ impl Ledger {
             }
         }
     }
+}
+
+/// Where the HTLCs of `side` begin. All of `Local` come before all of `Remote`.
+fn first(side: Side) -> HtlcKey {
+    HtlcKey { offered_by: side, id: HtlcId(0) }
 }
 
 /// Amounts on the ledger are below all money, so they fit.

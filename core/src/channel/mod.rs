@@ -11,4 +11,7 @@ pub use effect::{CloseReason, Effect, Failure, SpendBy, Spendable, Spender};
 pub use error::{ChannelError, Consequence};
 pub use ledger::{Detail, Htlc, HtlcKey, HtlcState, Origin, Peeled, Removal};
 pub use limits::{Excess, Refusal};
+#[cfg(test)]
+mod tests;
+
 pub use params::{Basepoints, ChannelConfig, Params, PeerPolicy, Policy};
