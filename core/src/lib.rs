@@ -6,3 +6,5 @@ pub mod amount;
 pub mod clock;
 pub mod ids;
 pub mod side;
+pub mod signer;
+pub mod tx;
