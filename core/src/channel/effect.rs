@@ -159,6 +159,8 @@ pub enum Effect {
         payment_hash: PaymentHash,
         /// When it times out.
         cltv_expiry: u32,
+        /// There is more dust than we bear: it must be failed, and its preimage must not be told.
+        dust_excess: bool,
     },
     /// The peer told the preimage of an HTLC that we offered. At once, before any commitment: it can be used upstream.
     Fulfilled {

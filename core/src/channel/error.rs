@@ -15,6 +15,8 @@ pub enum Consequence {
     Warn,
     /// Send a `warning` and close the connection: what was not signed is forgotten by both.
     WarnDisconnect,
+    /// Send an `error`, so that the peer closes on chain, and do not do so ourselves.
+    AskToClose,
     /// Send an `error` and close on chain.
     Fail,
 }
@@ -60,8 +62,6 @@ pub enum ChannelError {
     },
     /// A fee update of a side that does not pay the fees.
     NotOpener,
-    /// A `commitment_signed` that changes nothing.
-    NothingToSign,
     /// A signature on our commitment that does not verify, or that has a high S.
     BadSignature,
     /// A signature on one of our HTLC transactions that does not verify.
@@ -83,6 +83,8 @@ pub enum ChannelError {
         /// The number of the commitment it should revoke.
         number: u64,
     },
+    /// Signatures on the channel's announcement that do not verify.
+    BadAnnouncement,
     /// Bytes that are no point on the curve.
     BadPoint {
         /// The field.
@@ -154,19 +156,20 @@ impl ChannelError {
     pub fn consequence(&self) -> Consequence {
         use ChannelError::*;
         match self {
-            Unexpected { .. } | Unsupported { .. } | NothingToSign => Consequence::WarnDisconnect,
+            Unexpected { .. } | Unsupported { .. } => Consequence::WarnDisconnect,
             // Nothing of these is signed yet, so a new start of the connection undoes them.
             WrongId { .. } | Excess(_) | NotOpener | BadShutdownScript | BadClosingFee { .. } => {
                 Consequence::WarnDisconnect
             }
-            OnionLost { .. } => Consequence::WarnDisconnect,
-            BadPoint { .. } | PeerBehind { .. } | WeAreBehind { .. } => Consequence::WarnDisconnect,
+            OnionLost { .. } | BadPoint { .. } | BadAnnouncement => Consequence::WarnDisconnect,
+            // An `error` lets the peer close; we lose nothing by waiting for it, and might by going first.
+            PeerBehind { .. } | WeAreBehind { .. } | Gone => Consequence::AskToClose,
             // BOLT 2: the sender of one of these cannot be reasoned with, and money may depend on it.
             NoSuchHtlc { .. } | WrongPreimage { .. } | NotBadOnion { .. } => Consequence::Fail,
             BadSignature | BadHtlcSignature { .. } | HtlcSignatureCount { .. } => Consequence::Fail,
             RevokeNotDue | BadSecret { .. } | BadReestablish { .. } => Consequence::Fail,
             // Openings have nothing to lose yet: failing one is an `error` and nothing on chain.
-            Parameter { .. } | ChannelType | ChainHash | Gone | TooMuch { .. } => Consequence::Fail,
+            Parameter { .. } | ChannelType | ChainHash | TooMuch { .. } => Consequence::Fail,
         }
     }
 }
@@ -183,12 +186,12 @@ impl std::fmt::Display for ChannelError {
             WrongPreimage { id } => write!(f, "the preimage for HTLC {id} does not match its hash"),
             NotBadOnion { failure_code } => write!(f, "failure code {failure_code:#06x} lacks the BADONION bit"),
             NotOpener => f.write_str("only the opener may update the fee"),
-            NothingToSign => f.write_str("commitment_signed without any update"),
             BadSignature => f.write_str("the commitment signature is not valid"),
             BadHtlcSignature { index } => write!(f, "HTLC signature {index} is not valid"),
             HtlcSignatureCount { expected, actual } => write!(f, "{actual} HTLC signatures, expected {expected}"),
             RevokeNotDue => f.write_str("revoke_and_ack without a commitment_signed to answer"),
             BadSecret { number } => write!(f, "the secret for commitment {number} is not right"),
+            BadAnnouncement => f.write_str("the signatures on the announcement are not valid"),
             BadPoint { field } => write!(f, "{field} is no point of the curve"),
             BadReestablish { next_commitment, next_revocation } => {
                 write!(f, "channel_reestablish asks for commitment {next_commitment}, revocation {next_revocation}")

@@ -233,7 +233,7 @@ pub enum Moved {
     /// Its add is irrevocable.
     Added(HtlcKey),
     /// Its removal is irrevocable, so it is no longer here.
-    Removed(HtlcKey, Htlc),
+    Removed(HtlcKey, Box<Htlc>),
 }
 
 /// What one commitment shows of an HTLC.
@@ -563,7 +563,7 @@ impl Ledger {
                 self.counters.base[key.offered_by] -= htlc.amount_msat;
                 self.counters.base[!key.offered_by] += htlc.amount_msat;
             }
-            moved.push(Moved::Removed(key, htlc));
+            moved.push(Moved::Removed(key, Box::new(htlc)));
         }
         let (opener, counters) = (self.opener, &mut self.counters);
         let base_feerate = &mut counters.base_feerate_per_kw;

@@ -3,10 +3,10 @@
 //! The same numbers answer how much may be sent, so that the two cannot disagree. Everything is decided on totals of a
 //! commitment as the ledger derives it; see [`Age`] for which commitments count when.
 
-use super::format::CommitFormat;
 use crate::amount::{Msat, Sat};
 use crate::limits::ADDS_UNACKED_MAX;
 use crate::side::{PerSide, Side};
+use crate::tx::{CommitFormat, TrimRule, opener_cost};
 
 use super::ledger::{Age, HtlcState, Ledger, Stage};
 use super::params::Params;
@@ -156,12 +156,6 @@ pub struct Terms<'a> {
     pub max_dust_exposure_msat: Msat,
 }
 
-/// Below which amount an HTLC has no output on `whose` commitment (BOLT 3, trimmed outputs).
-pub fn trim_threshold(format: CommitFormat, dust_limit: Sat, offered_by: Side, whose: Side, feerate: u32) -> Sat {
-    let fee = if offered_by == whose { format.htlc_timeout_fee(feerate) } else { format.htlc_success_fee(feerate) };
-    dust_limit + fee
-}
-
 /// Totals of one commitment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Totals {
@@ -190,9 +184,9 @@ impl<'a> Terms<'a> {
     fn totals(&self, whose: Side, age: Age, feerate: Option<u32>) -> Totals {
         let feerate_per_kw = feerate.unwrap_or_else(|| self.ledger.feerate(whose, age));
         let dust_limit = self.params[whose].dust_limit;
-        let below = |feerate: u32| PerSide {
-            local: trim_threshold(self.format, dust_limit, Side::Local, whose, feerate),
-            remote: trim_threshold(self.format, dust_limit, Side::Remote, whose, feerate),
+        let below = |feerate_per_kw: u32| {
+            let rule = TrimRule { format: self.format, owner: whose, dust_limit, feerate_per_kw };
+            PerSide { local: rule.threshold(Side::Local), remote: rule.threshold(Side::Remote) }
         };
         let (trim_below, dust_below) = (below(feerate_per_kw), below(dust_feerate(feerate_per_kw)));
         let mut totals = Totals {
@@ -312,7 +306,7 @@ impl<'a> Terms<'a> {
 
     /// What a commitment costs its opener.
     fn cost(&self, feerate_per_kw: u32, outputs: u64) -> Sat {
-        self.format.commitment_fee(feerate_per_kw, outputs as usize) + self.format.anchors_value()
+        opener_cost(self.format, feerate_per_kw, outputs as usize)
     }
 }
 
@@ -381,10 +375,11 @@ impl Standing<'_> {
             if spendable < amount_msat {
                 return Err(Excess::Balance { available: spendable, actual: amount_msat });
             }
-            // BOLT 2: the other side should not push the opener below its reserve; when a peer did so in a race with
-            // our own adds, that is no reason to refuse: BOLT 3 lets the opener's output pay what it has.
-            let available = above(totals.balance_msat[opener], terms.params[!opener].channel_reserve);
-            if by == Side::Local && has_output && available < fee.to_msat() {
+            // BOLT 2: the other side should not push the opener below its reserve. A peer may have done so in a race
+            // with our own adds, which is no reason to refuse while we can pay for the commitment at all.
+            let reserve = if by == Side::Local { terms.params[!opener].channel_reserve } else { Sat::ZERO };
+            let available = above(totals.balance_msat[opener], reserve);
+            if has_output && available < fee.to_msat() {
                 return Err(Excess::OpenerFee { fee, available });
             }
         }

@@ -1,7 +1,7 @@
 //! What the two ends of a channel agreed on, and what we want of any channel.
 
 use crate::amount::{Msat, Sat};
-use crate::ids::{ChainHash, NodeId, Point};
+use crate::ids::{ChainHash, NodeId};
 
 /// What one side demanded at the opening. Each is a promise that the other side keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
@@ -18,21 +18,6 @@ pub struct Params {
     pub to_self_delay: u16,
     /// The most HTLCs that the other side may have offered.
     pub max_accepted_htlcs: u16,
-}
-
-/// One side's public keys for a channel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
-pub struct Basepoints {
-    /// Half of the funding output's 2-of-2.
-    pub funding: Point,
-    /// `revocation_basepoint`.
-    pub revocation: Point,
-    /// `payment_basepoint`.
-    pub payment: Point,
-    /// `delayed_payment_basepoint`.
-    pub delayed_payment: Point,
-    /// `htlc_basepoint`.
-    pub htlc: Point,
 }
 
 /// What we ask of others for carrying their HTLCs out through a channel.
