@@ -42,7 +42,7 @@ pub use effect::{CloseReason, Effect, Failure, SpendBy, Spendable, Spender};
 pub use error::{ChannelError, Consequence};
 pub use ledger::{Detail, Htlc, HtlcKey, HtlcState, Ledger, Origin, Peeled, Removal};
 pub use limits::{Excess, Refusal};
-pub use open::{OpenFeatures, OpenRequest, Opening, Progress};
+pub use open::{ChannelType, OpenFeatures, OpenRequest, Opening, Progress};
 pub use params::{ChannelConfig, Params, PeerPolicy, Policy};
 pub use rows::{ChannelRow, Funding, FundingStatus, Phase, Spent, Stored};
 pub use updates::Offer;
@@ -290,6 +290,11 @@ impl Channel {
     /// The peer's signatures on the HTLC transactions of our latest commitment, in the order of its outputs.
     pub fn peer_signatures(&self) -> &[Sig] {
         &self.signature.htlc_signatures
+    }
+
+    /// The peer's signature on our latest commitment.
+    pub fn peer_signature(&self) -> Sig {
+        self.signature.signature
     }
 
     /// One HTLC of the peer.

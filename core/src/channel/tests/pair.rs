@@ -6,7 +6,7 @@ use bitcoin::{Network, OutPoint, ScriptBuf, Transaction, TxOut, absolute, transa
 
 use crate::amount::{Msat, Sat};
 use crate::chain::{Backend, Chain, Feerates, Tip};
-use crate::channel::ledger::{HtlcKey, Origin};
+use crate::channel::ledger::Origin;
 use crate::channel::{
     Channel, ChannelConfig, ChannelError, Cx, Effect, HtlcState, Link, Offer, OpenFeatures, OpenRequest, Opening,
     Progress, Refusal, Stored,
@@ -95,7 +95,7 @@ pub(super) struct End {
     pub(super) config: ChannelConfig,
     pub(super) chain: Chain,
     pub(super) signer: KeysSigner,
-    rng: Rng,
+    pub(super) rng: Rng,
     pub(super) world: World,
     pub(super) effects: Vec<Effect>,
     pub(super) opening: Option<Opening>,
@@ -120,6 +120,7 @@ macro_rules! with_cx {
         $body
     }};
 }
+
 pub(super) use with_cx;
 
 fn signer(seed: u8) -> KeysSigner {
@@ -288,6 +289,43 @@ pub(super) fn funding_tx(script: &ScriptBuf, amount: Sat) -> Transaction {
     }
 }
 
+/// Alice's `open_channel`.
+pub(super) fn offer(alice: &mut End, bob: &End) -> wire::OpenChannel<'static> {
+    send_open(alice, request(bob, ALL_FEATURES))
+}
+
+fn send_open(alice: &mut End, request: OpenRequest) -> wire::OpenChannel<'static> {
+    let conn = alice.conn();
+    let opening = with_cx!(alice, cx, Opening::open(cx, conn, request)).expect("it is a fine channel");
+    alice.opening = Some(opening);
+    let Some(Message::OpenChannel(open)) = alice.world.sent.pop_front() else { panic!("alice offers a channel") };
+    open
+}
+
+/// Up to the point where alice's wallet is asked.
+pub(super) fn begin(alice: &mut End, bob: &mut End, request: OpenRequest) {
+    let features = request.features;
+    let open = send_open(alice, request);
+    let (conn, peer) = (bob.conn(), alice.config.node_id);
+    let (names, script) = ((ChannelKey(1), KeysIndex(8)), close_script(2));
+    let opening = with_cx!(bob, cx, Opening::accept(cx, conn, names, peer, features, script, &open));
+    bob.opening = Some(opening.expect("it is a fine channel"));
+    let accept = bob.world.sent.pop_front().expect("accept_channel");
+    alice.receive(&accept).expect("it is fine");
+}
+
+/// Alice's wallet answers; `change` makes a lie of it.
+pub(super) fn build_funding(alice: &mut End, change: impl FnOnce(&mut Transaction)) -> Transaction {
+    let Some(Effect::FundingNeeded { script, amount, .. }) = alice.effects.pop() else { panic!("the wallet is asked") };
+    let mut funding = funding_tx(&script, amount);
+    change(&mut funding);
+    let outpoint = OutPoint { txid: funding.compute_txid(), vout: 1 };
+    let mut opening = alice.opening.take().expect("it waits for the wallet");
+    with_cx!(alice, cx, opening.funding_built(cx, outpoint));
+    alice.opening = Some(opening);
+    funding
+}
+
 impl Pair {
     pub(super) fn strangers() -> (End, End) {
         (End::new("alice", 1), End::new("bob", 2))
@@ -297,24 +335,19 @@ impl Pair {
     pub(super) fn unconfirmed(features: OpenFeatures, push_msat: Msat) -> Pair {
         let (mut alice, mut bob) = Pair::strangers();
         let request = OpenRequest { push_msat, ..request(&bob, features) };
-        let conn = alice.conn();
-        let opening = with_cx!(&mut alice, cx, Opening::open(cx, conn, request)).expect("it is a fine channel");
-        alice.opening = Some(opening);
-        let Some(Message::OpenChannel(open)) = alice.world.sent.pop_front() else { panic!("alice offers a channel") };
-        let (conn, peer) = (bob.conn(), alice.config.node_id);
-        let (names, script) = ((ChannelKey(1), KeysIndex(8)), close_script(2));
-        let opening = with_cx!(&mut bob, cx, Opening::accept(cx, conn, names, peer, features, script, &open));
-        bob.opening = Some(opening.expect("it is a fine channel"));
-        let mut pair = Pair { alice, bob, funding: funding_tx(&ScriptBuf::new(), Sat(0)) };
-        assert!(pair.deliver(Side::Local), "accept_channel");
-        let Some(Effect::FundingNeeded { script, amount, .. }) = pair.alice.effects.pop() else {
-            panic!("the wallet is asked")
-        };
-        pair.funding = funding_tx(&script, amount);
-        let outpoint = OutPoint { txid: pair.funding.compute_txid(), vout: 1 };
-        let mut opening = pair.alice.opening.take().expect("it waits for the wallet");
-        with_cx!(&mut pair.alice, cx, opening.funding_built(cx, outpoint));
-        pair.alice.opening = Some(opening);
+        begin(&mut alice, &mut bob, request);
+        Pair::fund(alice, bob)
+    }
+
+    /// Goes on from `begin`.
+    pub(super) fn fund(alice: End, bob: End) -> Pair {
+        Pair::fund_with(alice, bob, |_| {})
+    }
+
+    /// The same, with a transaction that may not be what it should.
+    pub(super) fn fund_with(mut alice: End, bob: End, change: impl FnOnce(&mut Transaction)) -> Pair {
+        let funding = build_funding(&mut alice, change);
+        let mut pair = Pair { alice, bob, funding };
         assert!(pair.deliver(Side::Remote), "funding_created");
         assert!(pair.deliver(Side::Local), "funding_signed");
         pair
@@ -436,9 +469,4 @@ pub(super) fn verify(spent: &TxOut, tx: &Transaction, index: usize) {
     if let Err(error) = result {
         panic!("the chain refuses it: {error:?}");
     }
-}
-
-/// One of the node's own HTLCs.
-pub(super) fn local(id: HtlcId) -> HtlcKey {
-    HtlcKey { offered_by: Side::Local, id }
 }

@@ -101,8 +101,8 @@ fn run(tape: &[(u8, u8)], features: OpenFeatures, resolve_all: bool) {
     for &(op, arg) in tape {
         let end = if op & 1 == 0 { &mut pair.alice } else { &mut pair.bob };
         match op / 2 {
-            0..=30 => act(end, &mut ledgers, op / 2 % 12, arg),
-            31..=110 => {
+            0..=45 => act(end, &mut ledgers, op / 2 % 12, arg),
+            46..=123 => {
                 let to = if op & 1 == 0 { Side::Local } else { Side::Remote };
                 for _ in 0..=arg % 3 {
                     pair.deliver(to);
@@ -113,7 +113,7 @@ fn run(tape: &[(u8, u8)], features: OpenFeatures, resolve_all: bool) {
                     end.flush();
                 }
             }
-            111..=120 => pair.reconnect(),
+            124..=125 => pair.reconnect(),
             _ => {
                 pair.disconnect();
                 let end = if op & 1 == 0 { &mut pair.alice } else { &mut pair.bob };
@@ -158,7 +158,7 @@ fn tapes(tests: u64, features: OpenFeatures, resolve_all: bool) {
     // A tape of a fixed length from a counter: quickcheck's sizes make most tapes short.
     for seed in 0..tests {
         let mut rng = crate::rng::Rng::new([seed as u8; 32]).fork(&format!("{resolve_all} {}", features.anchors));
-        let length = 20 + rng.below(180) as usize;
+        let length = 50 + rng.below(450) as usize;
         let mut bytes = vec![0; 2 * length];
         rng.fill(&mut bytes);
         let tape: Vec<(u8, u8)> = bytes.chunks(2).map(|pair| (pair[0], pair[1])).collect();
