@@ -1,10 +1,10 @@
 //! Closing by agreement: `shutdown`, then `closing_signed` until both name the same fee. And closing without.
 
-use bitcoin::{Script, ScriptBuf};
+use bitcoin::{Script, ScriptBuf, Transaction};
 
 use crate::amount::Sat;
 use crate::command::{Command, Level};
-use crate::ids::{BlockHeight, Sig};
+use crate::ids::{BlockHeight, ConnId, Sig};
 use crate::side::{PerSide, Side};
 use crate::tx::{ClosingInput, ClosingTx, ShutdownRules};
 use crate::wire::{self, Message};
@@ -275,8 +275,43 @@ impl Channel {
         let output = tx.output.iter().enumerate().find(|(_, output)| Some(&output.script_pubkey) == ours.as_ref());
         let output = output.map(|(vout, output)| (bitcoin::OutPoint { txid, vout: vout as u32 }, output.clone()));
         self.set_phase(cx, Phase::OnChain { reason: None, tx: Some(bitcoin::consensus::serialize(&tx)), spent: None });
+        self.close_repeated = true;
         cx.out.emit(Command::Broadcast { tx: &tx, purpose: "mutual close" });
         cx.effects.push(Effect::MutualClose { channel: self.key, txid, output });
+    }
+
+    /// The fee of the closing transaction that both have signed and no block holds yet.
+    fn agreed_fee(&self) -> Option<Sat> {
+        let Phase::OnChain { reason: None, tx: Some(bytes), spent: None } = &self.row.phase else { return None };
+        let tx: Transaction = bitcoin::consensus::deserialize(bytes).expect("we serialised it ourselves");
+        let opener = self.row.opener;
+        let script = self.row.shutdown[opener].as_ref()?;
+        let output = tx.output.iter().find(|output| output.script_pubkey.as_bytes() == script.as_slice())?;
+        self.closing_fee_max().checked_sub(Sat(output.value.to_sat()))
+    }
+
+    /// A peer that comes back before it got our last `closing_signed` is told again (BOLT 2: the talk begins anew), so
+    /// that it does not close on chain in another way. False if there is nothing of the kind to tell.
+    pub(super) fn repeat_close(&mut self, cx: &mut Cx<'_>, conn: ConnId) -> bool {
+        if self.agreed_fee().is_none() {
+            return false;
+        }
+        self.link = Link::Live { conn };
+        self.close_repeated = false;
+        self.send_shutdown(cx);
+        if self.row.opener == Side::Local {
+            self.repeat_closing_signed(cx);
+        }
+        true
+    }
+
+    /// Sends `closing_signed` with the agreed fee, once for each connection.
+    pub(super) fn repeat_closing_signed(&mut self, cx: &mut Cx<'_>) {
+        let Some(fee) = self.agreed_fee() else { return };
+        if !std::mem::replace(&mut self.close_repeated, true) {
+            self.negotiation = Some(Negotiation { ours: (fee, fee), sent: None, rounds: 0 });
+            self.propose_fee(cx, fee);
+        }
     }
 
     /// Closes on chain by our latest commitment, if we may.

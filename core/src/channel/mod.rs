@@ -114,6 +114,8 @@ pub struct Channel {
     up: bool,
     /// The talk about the closing fee, which starts anew with each connection.
     negotiation: Option<close::Negotiation>,
+    /// Did we repeat the end of that talk on this connection, or is it just over?
+    close_repeated: bool,
     /// What the operator wants of a closing.
     close_terms: Option<CloseTerms>,
     /// We have decided to send `shutdown` and have not on this connection.
@@ -157,6 +159,7 @@ impl Channel {
             unsaved: Vec::new(),
             up: false,
             negotiation: None,
+            close_repeated: false,
             close_terms: None,
             shutdown_unsent: false,
             announcement_answered: false,
@@ -184,7 +187,10 @@ impl Channel {
             Link::Live { .. } => {}
         }
         if matches!(self.row.phase, Phase::OnChain { .. } | Phase::Closed) {
-            // It was written before the peer heard of the end.
+            // Whatever else it is was written before the peer heard of the end.
+            if let Message::ClosingSigned(_) = message {
+                self.repeat_closing_signed(cx);
+            }
             return Ok(());
         }
         match message {

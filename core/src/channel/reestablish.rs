@@ -87,6 +87,9 @@ impl Channel {
                 ours: self.ledger.oldest_number(Side::Local),
             });
         }
+        if self.repeat_close(cx, conn) {
+            return Ok(());
+        }
         if matches!(self.row.phase, Phase::OnChain { .. }) {
             // A peer that knows of no close learns of it by this error, and can claim what is its own.
             return Err(ChannelError::Gone);

@@ -203,7 +203,7 @@ impl End {
             onion: &onion,
             path_key: None,
             origin,
-            store_onion: part % 5 == 0,
+            store_onion: part.is_multiple_of(5),
         };
         self.act(|channel, cx| channel.offer_htlc(cx, &offer))
     }
@@ -423,19 +423,14 @@ impl Pair {
 
     /// Both ends hold mirror images.
     pub(super) fn assert_agreement(&mut self) {
-        let Pair { alice, bob, .. } = self;
-        for (one, other) in [(&mut *alice, &mut *bob)] {
+        fn mirror(one: &mut End, other: &mut End) {
             let ours = one.act(|channel, cx| channel.local_commitment(cx)).txid;
             let number = one.channel().ledger().latest_number(Side::Local);
             let theirs = other.act(|channel, cx| channel.remote_commitment(cx, number)).expect("it is the latest");
             assert_eq!(ours, theirs.txid);
         }
-        for (one, other) in [(bob, alice)] {
-            let ours = one.act(|channel, cx| channel.local_commitment(cx)).txid;
-            let number = one.channel().ledger().latest_number(Side::Local);
-            let theirs = other.act(|channel, cx| channel.remote_commitment(cx, number)).expect("it is the latest");
-            assert_eq!(ours, theirs.txid);
-        }
+        mirror(&mut self.alice, &mut self.bob);
+        mirror(&mut self.bob, &mut self.alice);
     }
 
     /// Everything that either end could publish now is valid on chain.
