@@ -194,7 +194,7 @@ impl Channel {
         cx: &mut Cx<'_>,
         signed: &wire::CommitmentSigned<'_>,
     ) -> Result<(), ChannelError> {
-        if !self.row.ready.remote {
+        if self.row.phase == Phase::AwaitingFunding {
             return Err(ChannelError::Unexpected { message: "commitment_signed", state: self.row.phase.name() });
         }
         // An empty one is a violation by its sender (BOLT 2), but harms nobody: some peers send them.

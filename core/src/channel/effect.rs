@@ -71,6 +71,11 @@ pub enum Spender {
     Mutual,
     /// By our latest commitment.
     OurCommitment,
+    /// By a commitment of ours that we have revoked: somebody runs a copy of this node.
+    OurRevoked {
+        /// Its number.
+        number: u64,
+    },
     /// By the peer's commitment of this number, which it has not revoked.
     TheirCommitment {
         /// Its number.

@@ -17,8 +17,10 @@ pub mod params;
 mod ready;
 mod reestablish;
 pub mod rows;
+mod terms;
 #[cfg(test)]
 mod tests;
+mod update;
 mod updates;
 
 use std::collections::BTreeMap;
@@ -26,7 +28,7 @@ use std::collections::BTreeMap;
 use crate::amount::{Msat, Sat};
 use crate::chain::Chain;
 use crate::clock::Clock;
-use crate::command::{Command, Level, Note, Sink};
+use crate::command::{Command, Level, Note, Sink, Watch};
 use secp256k1::PublicKey;
 
 use crate::ids::{BlockHeight, ChannelId, ChannelKey, ConnId, HtlcId, NodeId, ShortChannelId, Sig};
@@ -42,9 +44,10 @@ pub use effect::{CloseReason, Effect, Failure, SpendBy, Spendable, Spender};
 pub use error::{ChannelError, Consequence};
 pub use ledger::{Detail, Htlc, HtlcKey, HtlcState, Ledger, Origin, Peeled, Removal};
 pub use limits::{Excess, Refusal};
-pub use open::{ChannelType, OpenFeatures, OpenRequest, Opening, Progress};
+pub use open::{OpenRequest, Opening, Progress};
 pub use params::{ChannelConfig, Params, PeerPolicy, Policy};
 pub use rows::{ChannelRow, Funding, FundingStatus, Phase, Spent, Stored};
+pub use terms::{ChannelType, OpenFeatures};
 pub use updates::Offer;
 
 use commit::KeyRing;
@@ -286,6 +289,29 @@ impl Channel {
             }
             FundingStatus::Unconfirmed => None,
         }
+    }
+
+    /// The name that our `channel_update` gives the channel: the real one if it is announced, else the peer's alias,
+    /// if it has given one (BOLT 7, the `channel_update` message).
+    pub fn scid_in_update(&self) -> Option<ShortChannelId> {
+        if self.row.announcement.remote.is_some() && self.row.announcement.local.is_some() {
+            return self.scid();
+        }
+        self.row.alias.remote.or(self.scid())
+    }
+
+    /// The names by which an onion may ask us to forward through the channel (BOLT 2, `channel_ready`: with the
+    /// `scid_alias` type never the real one).
+    pub fn scids_in_onions(&self) -> impl Iterator<Item = ShortChannelId> {
+        let real = self.scid().filter(|_| !self.row.scid_alias);
+        real.into_iter().chain(self.row.alias.local)
+    }
+
+    /// Asks for what must be seen in blocks: at the opening, and again after a restart.
+    pub fn watch(&self, out: &mut dyn Sink) {
+        let script = self.ring.funding().script_pubkey();
+        out.emit(Command::Watch(Watch::Script(script.as_script())));
+        out.emit(Command::Watch(Watch::Spend(self.funding().outpoint)));
     }
 
     /// May HTLCs be added now?

@@ -33,6 +33,14 @@ impl Channel {
                 Level::Error,
                 format_args!("THEFT ATTEMPT: the peer published revoked commitment {number} of channel {id} as {txid}"),
             ),
+            Spender::OurRevoked { number } => self.note(
+                cx,
+                Level::Error,
+                format_args!(
+                    "our own revoked commitment {number} of channel {id} is on chain as {txid}: \
+                     a copy of this node's data is in use elsewhere"
+                ),
+            ),
             Spender::TheirFuture { number } => self.note(
                 cx,
                 Level::Error,
@@ -80,6 +88,13 @@ impl Channel {
         let ours = self.ledger.latest_number(Side::Local);
         if number == ours && self.local_commitment(cx).txid == tx.compute_txid() {
             return Spender::OurCommitment;
+        }
+        if number < ours {
+            let delay = self.row.params.remote.to_self_delay;
+            let script = self.to_local_script(cx, CommitmentOf::Local(number), delay);
+            if tx.output.iter().any(|output| output.script_pubkey.as_bytes() == script.as_bytes()) {
+                return Spender::OurRevoked { number };
+            }
         }
         if number > self.ledger.latest_number(Side::Remote) {
             Spender::TheirFuture { number }
@@ -133,7 +148,7 @@ impl Channel {
                     collect(script.as_bytes(), SpendBy::Revoked { number, to_self_delay }, 0);
                 }
             }
-            Spender::Mutual | Spender::Unknown => {}
+            Spender::OurRevoked { .. } | Spender::Mutual | Spender::Unknown => {}
         }
         found
     }

@@ -300,6 +300,9 @@ impl Channel {
         if self.row.opener != Side::Remote {
             return Err(ChannelError::NotOpener);
         }
+        if self.row.phase == Phase::AwaitingFunding {
+            return Err(ChannelError::Unexpected { message: "update_fee", state: self.row.phase.name() });
+        }
         let bounds = feerate_bounds(self.funding().format, &cx.chain.feerates());
         self.terms(cx.config).may_update_fee(Side::Remote, fee.feerate_per_kw, bounds).map_err(ChannelError::Excess)?;
         self.ledger.update_fee(fee.feerate_per_kw);

@@ -338,6 +338,9 @@ fn a_revoked_commitment_on_chain_costs_its_owner_everything() {
     for spendable in &found {
         sweep(&mut pair.bob, spendable);
     }
+    // Alice's own node, brought back, knows what somebody did with its copy.
+    pair.alice.act(|channel, cx| channel.funding_spent(cx, &old, BlockHeight(120)));
+    assert!(has(&pair.alice, |effect| matches!(effect, Effect::Spent { by: Spender::OurRevoked { number: 0 }, .. })));
     let outputs: u64 = old.output.iter().map(|output| output.value.to_sat()).filter(|value| *value != 330).sum();
     assert_eq!(found.iter().map(|found| found.output.value.to_sat()).sum::<u64>(), outputs);
 }

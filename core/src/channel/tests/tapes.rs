@@ -65,7 +65,9 @@ fn act(end: &mut End, ledgers: &mut Ledgers, op: u8, arg: u8) {
                 0 => Msat(1 + u64::from(arg) * 1_000),
                 1 => Msat(340_000 + u64::from(arg) * 500),
                 2 => Msat(2_000_000 + u64::from(arg / 8) * 1_000_000),
-                _ => Msat(u64::from(arg) * 400_000 + 1),
+                _ if arg < 128 => Msat(u64::from(arg) * 400_000 + 1),
+                // All that may be sent: what one side allows itself, the other must not refuse.
+                _ => end.channel().spendable_msat(&end.config),
             };
             if end.offer(part, amount).is_ok() {
                 ledgers.begun.insert(part, end.name);
@@ -89,7 +91,7 @@ fn resolve(end: &mut End, arg: u8) {
     let known = (0..2_000).map(preimage).find(|known| known.payment_hash() == hash).expect("the test knows all");
     let done = match arg % 3 {
         0 => end.act(|channel, cx| channel.fail_htlc(cx, id, &[arg; 292])),
-        1 if arg % 2 == 0 => end.act(|channel, cx| channel.fail_malformed_htlc(cx, id, [1; 32], 5)),
+        1 if arg & 1 == 0 => end.act(|channel, cx| channel.fail_malformed_htlc(cx, id, [1; 32], 5)),
         _ => end.act(|channel, cx| channel.fulfill_htlc(cx, id, known)),
     };
     done.expect("it waited for this");
