@@ -289,7 +289,8 @@ impl<'a> Terms<'a> {
         for &(whose, age) in ages {
             let totals = self.totals(whose, age, Some(feerate));
             let fee = self.cost(feerate, totals.outputs);
-            let reserve = self.params[!by].channel_reserve;
+            // A peer may have promised its reserve to fees in a race with our own adds: see `affordable`.
+            let reserve = if by == Side::Local { self.params[!by].channel_reserve } else { Sat::ZERO };
             let available = above(totals.balance_msat[by], reserve);
             if available < fee.to_msat() {
                 return Err(Excess::OpenerFee { fee, available });
@@ -358,7 +359,8 @@ impl Standing<'_> {
         let (by, terms, opener) = (self.by, &self.terms, self.terms.ledger.opener());
         let has_output = amount_msat.sat_floor() >= totals.trim_below[by];
         let outputs = totals.outputs + u64::from(has_output);
-        let spendable = above(totals.balance_msat[by], terms.params[!by].channel_reserve);
+        let reserve = terms.params[!by].channel_reserve;
+        let spendable = above(totals.balance_msat[by], reserve);
         let fee = if by == Side::Local {
             // One more HTLC of the peer, and a higher feerate, must stay possible (BOLT 2, fee spike buffer).
             let factor = if opener == Side::Local { FEE_SPIKE_FACTOR } else { 1 };
@@ -367,7 +369,11 @@ impl Standing<'_> {
             terms.cost(totals.feerate_per_kw, outputs)
         };
         if by == opener {
-            let available = spendable.saturating_sub(fee.to_msat());
+            // Ours keeps both reserve and fees. A peer keeps both as far as it can see; adds of ours that it had not
+            // seen may have made its commitment dearer since, and then the reserve pays: after a reconnection both
+            // would else refuse each other's retransmissions for ever.
+            let free = above(totals.balance_msat[by], if by == Side::Local { reserve } else { Sat::ZERO });
+            let available = free.saturating_sub(fee.to_msat()).min(spendable);
             if available < amount_msat {
                 return Err(Excess::Balance { available, actual: amount_msat });
             }

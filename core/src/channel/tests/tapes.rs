@@ -159,7 +159,8 @@ fn run(tape: &[(u8, u8)], features: OpenFeatures, resolve_all: bool) {
 fn tapes(tests: u64, features: OpenFeatures, resolve_all: bool) {
     // A tape of a fixed length from a counter: quickcheck's sizes make most tapes short.
     for seed in 0..tests {
-        let mut rng = crate::rng::Rng::new([seed as u8; 32]).fork(&format!("{resolve_all} {}", features.anchors));
+        let mut rng =
+            crate::rng::Rng::new([seed as u8; 32]).fork(&format!("{seed} {resolve_all} {}", features.anchors));
         let length = 50 + rng.below(450) as usize;
         let mut bytes = vec![0; 2 * length];
         rng.fill(&mut bytes);
