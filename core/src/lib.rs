@@ -4,6 +4,7 @@
 
 pub mod amount;
 pub mod chain;
+pub mod channel;
 pub mod clock;
 pub mod command;
 pub mod config;
