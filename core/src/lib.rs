@@ -11,6 +11,7 @@ pub mod config;
 pub mod event;
 pub mod ids;
 pub mod limits;
+pub mod peer;
 pub mod request;
 pub mod rng;
 pub mod side;

@@ -165,8 +165,8 @@ impl Peers {
             let full = self.by_conn.len() >= PEERS_MAX || (stranger && self.strangers() >= STRANGERS_MAX);
             return if full { Admission::Full } else { Admission::Only };
         };
-        let crossed = is_outbound(session.direction) != is_outbound(direction)
-            && now <= session.since.plus_ms(CROSSED_DIALS_MS);
+        let crossed =
+            is_outbound(session.direction) != is_outbound(direction) && now <= session.since.plus_ms(CROSSED_DIALS_MS);
         if crossed && is_outbound(session.direction) == survivor_is_ours(local, node) {
             return Admission::Redundant;
         }
@@ -180,14 +180,7 @@ impl Peers {
     }
 
     /// Takes in an admitted connection.
-    pub fn connected(
-        &mut self,
-        node: NodeId,
-        conn: ConnId,
-        direction: Direction,
-        address: NetAddr,
-        now: Mono,
-    ) {
+    pub fn connected(&mut self, node: NodeId, conn: ConnId, direction: Direction, address: NetAddr, now: Mono) {
         if let Direction::Outbound { dial } = direction {
             self.by_dial.remove(&dial);
         }
