@@ -5,7 +5,7 @@ use secp256k1::{SECP256K1, SecretKey};
 
 use crate::amount::Msat;
 use crate::command::Command;
-use crate::ids::{BlockHeight, CommitmentSecret, Point};
+use crate::ids::{BlockHeight, Point, Sig};
 use crate::side::{PerSide, Side};
 use crate::signer::{CommitmentOf, Signer, SignerState};
 use crate::store::Table;
@@ -127,9 +127,9 @@ impl Channel {
     }
 
     /// Is this the secret of our commitment of that number? Answered from public points: nothing is revealed.
-    pub(super) fn is_our_secret(&self, cx: &mut Cx<'_>, number: u64, secret: &CommitmentSecret) -> bool {
+    pub(super) fn is_our_secret(&self, cx: &mut Cx<'_>, number: u64, secret: &[u8; 32]) -> bool {
         let point = cx.signer.per_commitment_point(self.row.keys, number);
-        SecretKey::from_slice(&secret.0).is_ok_and(|secret| secret.public_key(SECP256K1) == point)
+        SecretKey::from_slice(secret).is_ok_and(|secret| secret.public_key(SECP256K1) == point)
     }
 
     /// Which HTLCs have an output.
@@ -182,7 +182,7 @@ impl Channel {
         let message = wire::CommitmentSigned {
             channel_id: self.row.id,
             signature,
-            htlc_signatures: &htlc_sigs,
+            htlc_signatures: wire::Sigs::Made(&htlc_sigs),
             funding_txid: None,
         };
         self.send(cx, &Message::CommitmentSigned(message));
@@ -200,10 +200,10 @@ impl Channel {
         // An empty one is a violation by its sender (BOLT 2), but harms nobody: some peers send them.
         let number = self.ledger.latest_number(Side::Local) + 1;
         let commitment = self.build(cx, number, CommitmentOf::Local(number), Age::Next);
-        let checked = commitment.check_signatures(&signed.signature, signed.htlc_signatures);
+        let htlc_signatures: Vec<Sig> = signed.htlc_signatures.iter().collect();
+        let checked = commitment.check_signatures(&signed.signature, &htlc_signatures);
         self.buffers = Some(commitment);
         checked?;
-        let htlc_signatures = signed.htlc_signatures.to_vec();
 
         let mut moved = Vec::new();
         self.ledger.step(Step::RecvCommit, &mut moved);

@@ -3,8 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use bitcoin::hashes::Hash;
-use bitcoin::{OutPoint, ScriptBuf, Txid};
+use bitcoin::{OutPoint, ScriptBuf};
 use secp256k1::PublicKey;
 
 use crate::amount::{Msat, Sat};
@@ -14,7 +13,7 @@ use crate::limits::{DUST_LIMIT_MIN, FUNDING_LARGE};
 use crate::side::{PerSide, Side};
 use crate::signer::{CommitmentOf, SignerState};
 use crate::tx::{Basepoints, CommitFormat, CommitmentTx, SecretStore, opener_remainder};
-use crate::wire::{self, Message};
+use crate::wire::{self, Message, Rest};
 
 use super::commit::KeyRing;
 use super::ledger::{Age, Ledger};
@@ -198,14 +197,14 @@ impl Opening {
             first_per_commitment_point: first.into(),
             channel_flags: u8::from(self.announce),
             upfront_shutdown_script: self.upfront_field(),
-            channel_type: Some(&channel_type),
+            channel_type: Some(Rest(&channel_type)),
         };
         self.send(cx, &Message::OpenChannel(open));
     }
 
     /// With the feature the field must be there, be it empty.
-    fn upfront_field(&self) -> Option<&[u8]> {
-        self.features.upfront_shutdown.then(|| self.upfront_shutdown.local.as_deref().unwrap_or(&[]))
+    fn upfront_field(&self) -> Option<Rest<'_>> {
+        self.features.upfront_shutdown.then(|| Rest(self.upfront_shutdown.local.as_deref().unwrap_or(&[])))
     }
 
     /// Takes up a peer's offer to open a channel, or says what is wrong with it.
@@ -222,7 +221,8 @@ impl Opening {
         if open.chain_hash != config.chain_hash {
             return Err(ChannelError::ChainHash);
         }
-        let channel_type = open.channel_type.and_then(ChannelType::parse).ok_or(ChannelError::ChannelType)?;
+        let channel_type =
+            open.channel_type.and_then(|Rest(bytes)| ChannelType::parse(bytes)).ok_or(ChannelError::ChannelType)?;
         let announce = open.channel_flags & 1 != 0;
         let allowed = (features.anchors || channel_type.format == CommitFormat::StaticRemoteKey)
             && (!channel_type.scid_alias || (features.scid_alias && !announce));
@@ -246,7 +246,7 @@ impl Opening {
         let local = our_params(config, funding, remote.dust_limit);
         check_params(config, &remote, &local, funding)?;
         let (remote_basepoints, first_point) = parse_keys!(open);
-        let remote_upfront = upfront(open.upfront_shutdown_script, &features)?;
+        let remote_upfront = upfront(open.upfront_shutdown_script.map(|Rest(script)| script), &features)?;
         let close_script = close_script.into_bytes();
         let local_upfront = features.upfront_shutdown.then(|| close_script.clone());
         let opening = Opening {
@@ -296,7 +296,7 @@ impl Opening {
             htlc_basepoint: keys.htlc.into(),
             first_per_commitment_point: first.into(),
             upfront_shutdown_script: self.upfront_field(),
-            channel_type: Some(&channel_type),
+            channel_type: Some(Rest(&channel_type)),
         };
         self.send(cx, &Message::AcceptChannel(accept));
     }
@@ -368,7 +368,7 @@ impl Opening {
     }
 
     fn receive_accept(&mut self, cx: &mut Cx<'_>, accept: &wire::AcceptChannel<'_>) -> Result<(), ChannelError> {
-        if accept.channel_type != Some(&self.channel_type.to_bytes()[..]) {
+        if accept.channel_type != Some(Rest(&self.channel_type.to_bytes())) {
             return Err(ChannelError::ChannelType);
         }
         let remote = params_of!(accept);
@@ -380,7 +380,8 @@ impl Opening {
         self.check_affordable(&remote)?;
         // Without zero-confirmation channels, one confirmation is the least that we go by.
         self.minimum_depth = accept.minimum_depth.max(1);
-        self.upfront_shutdown.remote = upfront(accept.upfront_shutdown_script, &self.features)?;
+        self.upfront_shutdown.remote =
+            upfront(accept.upfront_shutdown_script.map(|Rest(script)| script), &self.features)?;
         self.remote_basepoints = Some(basepoints);
         self.remote_first_point = Some(first_point);
         self.state = State::Funding;
@@ -401,7 +402,7 @@ impl Opening {
         let signature = self.sign_first(cx, &first.remote);
         let created = wire::FundingCreated {
             temporary_channel_id: self.temporary_id,
-            funding_txid: outpoint.txid.to_byte_array(),
+            funding_txid: outpoint.txid,
             funding_output_index: outpoint.vout as u16,
             signature,
         };
@@ -469,8 +470,7 @@ impl Opening {
     }
 
     fn receive_created(&mut self, cx: &mut Cx<'_>, created: &wire::FundingCreated) -> Result<Progress, ChannelError> {
-        let txid = Txid::from_byte_array(created.funding_txid);
-        let outpoint = OutPoint { txid, vout: u32::from(created.funding_output_index) };
+        let outpoint = OutPoint { txid: created.funding_txid, vout: u32::from(created.funding_output_index) };
         let first = self.first(cx, outpoint);
         first.local.check_signatures(&created.signature, &[])?;
         let signature = self.sign_first(cx, &first.remote);

@@ -1,6 +1,7 @@
 //! From a funding transaction in a block to a channel in use: depth, `channel_ready`, aliases, the announcement.
 
 use bitcoin::Transaction;
+use bitcoin::hashes::{Hash, sha256d};
 use secp256k1::{PublicKey, SECP256K1};
 
 use crate::command::Level;
@@ -16,6 +17,8 @@ use super::{Channel, ChannelError, Cx, Effect, Link, Phase};
 
 /// BOLT 7: no announcement before this many confirmations.
 const ANNOUNCE_DEPTH: u32 = 6;
+/// An announcement without features, with its type.
+const ANNOUNCEMENT_SIZE: usize = 2 + 430;
 
 /// A name for a channel that says nothing of its place: heights that no chain will see for three centuries.
 pub(super) fn random_alias(rng: &mut Rng) -> ShortChannelId {
@@ -160,6 +163,7 @@ impl Channel {
             bitcoin_signature_1: none,
             bitcoin_signature_2: none,
             features: &[],
+            trailing: wire::Trailing(&[]),
             chain_hash: cx.config.chain_hash,
             short_channel_id: self.scid()?,
             node_id_1,
@@ -176,7 +180,7 @@ impl Channel {
             return;
         }
         let Some(announcement) = self.announcement(cx) else { return };
-        let digest = secp256k1::Message::from_digest(announcement.signature_hash());
+        let digest = secp256k1::Message::from_digest(announcement_hash(&announcement));
         let bitcoin_signature = cx.signer.sign_announcement(self.row.keys, &digest);
         self.row.announcement.local = Some((cx.signer.sign_node(&digest), bitcoin_signature));
         self.put_row(cx);
@@ -214,7 +218,7 @@ impl Channel {
         }
         if self.row.announcement.remote.is_none() {
             let Some(announcement) = self.announcement(cx) else { return Ok(()) };
-            let digest = secp256k1::Message::from_digest(announcement.signature_hash());
+            let digest = secp256k1::Message::from_digest(announcement_hash(&announcement));
             let (node, bitcoin) = (signatures.node_signature, signatures.bitcoin_signature);
             let node_key = self.row.peer.parse().map_err(|_| ChannelError::BadAnnouncement)?;
             let bitcoin_key = &self.row.basepoints.remote.funding_pubkey;
@@ -253,6 +257,16 @@ impl Channel {
         cx.signer.forget(self.row.keys);
         cx.effects.push(Effect::Closed { channel: self.key, reason });
     }
+}
+
+/// What the four signatures of an announcement sign: all that follows them (BOLT 7, the `channel_announcement` Message).
+fn announcement_hash(announcement: &wire::ChannelAnnouncement<'_>) -> [u8; 32] {
+    const SIGNED_FROM: usize = 2 + 4 * 64;
+    let mut bytes = [0; ANNOUNCEMENT_SIZE];
+    let message = Message::ChannelAnnouncement(announcement.clone());
+    let length = message.encoded_len();
+    message.encode(&mut wire::Cursor::new(&mut bytes)).expect("it has no features");
+    sha256d::Hash::hash(&bytes[SIGNED_FROM..length]).to_byte_array()
 }
 
 /// Does this signature verify? One that is none, or has a high S, does not.

@@ -1,7 +1,7 @@
 //! `channel_reestablish`: what both ends still have to send each other, and what it means if that does not add up.
 
 use crate::command::Level;
-use crate::ids::{CommitmentSecret, ConnId};
+use crate::ids::ConnId;
 use crate::side::Side;
 use crate::wire::{self, Message};
 
@@ -58,8 +58,8 @@ impl Channel {
         self.link = Link::Reestablishing { conn };
         let received = self.ledger.received();
         let last_secret = match received.revokes.checked_sub(1) {
-            Some(number) => self.secrets.get(number).expect("every revoked secret is kept"),
-            None => CommitmentSecret([0; 32]),
+            Some(number) => self.secrets.get(number).expect("every revoked secret is kept").0,
+            None => [0; 32],
         };
         let point = self.local_point(cx, self.ledger.latest_number(Side::Local));
         let reestablish = wire::ChannelReestablish {
@@ -67,7 +67,9 @@ impl Channel {
             next_commitment_number: received.commits + 1,
             next_revocation_number: received.revokes,
             your_last_per_commitment_secret: last_secret,
-            my_current_per_commitment_point: point,
+            my_current_per_commitment_point: point.0,
+            next_funding: None,
+            my_current_funding_locked: None,
         };
         self.send(cx, &Message::ChannelReestablish(reestablish));
         self.shutdown_unsent = self.row.shutdown.local.is_some();

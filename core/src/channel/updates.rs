@@ -91,12 +91,12 @@ impl Channel {
         };
         let add = wire::UpdateAddHtlc {
             channel_id: self.row.id,
-            id: key.id,
+            id: key.id.0,
             amount_msat: htlc.amount_msat,
             payment_hash: htlc.payment_hash,
             cltv_expiry: htlc.cltv_expiry,
             onion_routing_packet: &kept.onion,
-            path_key,
+            blinded_path: path_key,
         };
         self.send(cx, &Message::UpdateAddHtlc(add));
         Ok(())
@@ -104,13 +104,20 @@ impl Channel {
 
     /// Sends one of our removals, for the first time or again.
     pub(super) fn send_removal(&self, cx: &mut Cx<'_>, id: HtlcId, removal: &Removal) {
-        let channel_id = self.row.id;
+        let (channel_id, id) = (self.row.id, id.0);
         let message = match removal {
             Removal::Fulfilled(preimage) => {
                 let payment_preimage = *preimage;
-                Message::UpdateFulfillHtlc(wire::UpdateFulfillHtlc { channel_id, id, payment_preimage })
+                Message::UpdateFulfillHtlc(wire::UpdateFulfillHtlc {
+                    channel_id,
+                    id,
+                    payment_preimage,
+                    attribution_data: None,
+                })
             }
-            Removal::Failed(reason) => Message::UpdateFailHtlc(wire::UpdateFailHtlc { channel_id, id, reason }),
+            Removal::Failed(reason) => {
+                Message::UpdateFailHtlc(wire::UpdateFailHtlc { channel_id, id, reason, attribution_data: None })
+            }
             Removal::Malformed { sha256_of_onion, failure_code } => {
                 Message::UpdateFailMalformedHtlc(wire::UpdateFailMalformedHtlc {
                     channel_id,
@@ -222,12 +229,12 @@ impl Channel {
             return Err(ChannelError::Unexpected { message: "update_add_htlc", state: self.row.phase.name() });
         }
         let expected = self.ledger.next_id(Side::Remote);
-        if add.id != expected {
-            return Err(ChannelError::WrongId { expected, actual: add.id });
+        if add.id != expected.0 {
+            return Err(ChannelError::WrongId { expected, actual: HtlcId(add.id) });
         }
         self.terms(cx.config).may_add(Side::Remote, add.amount_msat, add.cltv_expiry).map_err(ChannelError::Excess)?;
         let (onion, next) = self.peel(cx, add);
-        let detail = Detail::Received { onion, path_key: add.path_key };
+        let detail = Detail::Received { onion, path_key: add.blinded_path };
         let key = self.ledger.add(Side::Remote, add.amount_msat, add.payment_hash, add.cltv_expiry, detail);
         if let Some(onion) = next {
             self.onions.insert(key, KeptOnion { onion, stored: false });
@@ -238,7 +245,7 @@ impl Channel {
     /// Opens an onion as it arrives: only its contents are kept.
     fn peel(&self, cx: &mut Cx<'_>, add: &wire::UpdateAddHtlc<'_>) -> (Peeled, Option<Box<[u8; ONION_SIZE]>>) {
         let packet = add.onion_routing_packet;
-        match onion::peel(packet, &add.payment_hash.0, add.path_key, |point| cx.signer.ecdh(point)) {
+        match onion::peel(packet, &add.payment_hash.0, add.blinded_path, |point| cx.signer.ecdh(point)) {
             Ok(peeled) => {
                 let forward = peeled.next.is_some();
                 let (shared_secret, payload) = (peeled.shared_secret, peeled.payload);
@@ -254,9 +261,9 @@ impl Channel {
     pub(super) fn receive_fulfill(
         &mut self,
         cx: &mut Cx<'_>,
-        fulfill: &wire::UpdateFulfillHtlc,
+        fulfill: &wire::UpdateFulfillHtlc<'_>,
     ) -> Result<(), ChannelError> {
-        let (id, preimage) = (fulfill.id, fulfill.payment_preimage);
+        let (id, preimage) = (HtlcId(fulfill.id), fulfill.payment_preimage);
         let htlc = self.offered(id).ok_or(ChannelError::NoSuchHtlc { id })?;
         if preimage.payment_hash() != htlc.payment_hash {
             return Err(ChannelError::WrongPreimage { id });
@@ -272,7 +279,7 @@ impl Channel {
         _cx: &mut Cx<'_>,
         fail: &wire::UpdateFailHtlc<'_>,
     ) -> Result<(), ChannelError> {
-        self.remove(fail.id, Removal::Failed(fail.reason.into())).map(drop)
+        self.remove(HtlcId(fail.id), Removal::Failed(fail.reason.into())).map(drop)
     }
 
     pub(super) fn receive_fail_malformed(
@@ -284,7 +291,7 @@ impl Channel {
         if failure_code & BADONION == 0 {
             return Err(ChannelError::NotBadOnion { failure_code });
         }
-        self.remove(fail.id, Removal::Malformed { sha256_of_onion, failure_code }).map(drop)
+        self.remove(HtlcId(fail.id), Removal::Malformed { sha256_of_onion, failure_code }).map(drop)
     }
 
     /// Takes in a removal by the peer.

@@ -27,12 +27,12 @@ fn force(pair: &mut Pair, change: impl FnOnce(&mut wire::UpdateAddHtlc<'_>)) -> 
     let onion = [2; crate::onion::ONION_SIZE];
     let mut add = wire::UpdateAddHtlc {
         channel_id: pair.alice.channel().id(),
-        id: HtlcId(0),
+        id: 0,
         amount_msat: Msat(5_000_000),
         payment_hash: PaymentHash([1; 32]),
         cltv_expiry: 500,
         onion_routing_packet: &onion,
-        path_key: None,
+        blinded_path: None,
     };
     change(&mut add);
     pair.alice.receive(&Message::UpdateAddHtlc(add))
@@ -89,7 +89,7 @@ fn simple_bounds() {
     assert_eq!(error, ChannelError::Excess(Excess::ZeroAmount));
     let error = force(&mut pair, |add| add.cltv_expiry = 500_000_000).expect_err("it is no height");
     assert_eq!(error, ChannelError::Excess(Excess::Expiry { actual: 500_000_000 }));
-    let error = force(&mut pair, |add| add.id = HtlcId(1)).expect_err("ids have no gaps");
+    let error = force(&mut pair, |add| add.id = 1).expect_err("ids have no gaps");
     assert_eq!(error, ChannelError::WrongId { expected: HtlcId(0), actual: HtlcId(1) });
     let error = force(&mut pair, |add| add.amount_msat = Msat(u64::MAX)).expect_err("nobody has that");
     assert!(matches!(error, ChannelError::Excess(Excess::InFlight { .. })));

@@ -176,10 +176,13 @@ fn offers_that_would_hurt_are_refused() {
     assert_eq!(field(refused_with(small, |open| open.funding_satoshis = Sat(1 << 24))), "funding_satoshis");
     assert_eq!(refused(|open| open.chain_hash.0[0] ^= 1), ChannelError::ChainHash);
     assert_eq!(refused(|open| open.channel_type = None), ChannelError::ChannelType);
-    assert_eq!(refused(|open| open.channel_type = Some(&[1])), ChannelError::ChannelType);
+    assert_eq!(refused(|open| open.channel_type = Some(wire::Rest(&[1]))), ChannelError::ChannelType);
     // Aliases only, and announced.
     assert_eq!(refused(|open| open.channel_flags = 1), ChannelError::ChannelType);
-    assert_eq!(refused(|open| open.upfront_shutdown_script = Some(&[0x6a])), ChannelError::BadShutdownScript);
+    assert_eq!(
+        refused(|open| open.upfront_shutdown_script = Some(wire::Rest(&[0x6a]))),
+        ChannelError::BadShutdownScript
+    );
     let point = refused(|open| open.htlc_basepoint.0 = [5; 33]);
     assert_eq!(point, ChannelError::BadPoint { field: "htlc_basepoint" });
 }

@@ -4,7 +4,6 @@ use super::pair::{ALL_FEATURES, End, Pair, preimage};
 use crate::amount::Msat;
 use crate::channel::reestablish::{Numbers, Verdict, judge};
 use crate::channel::{ChannelError, Consequence, Effect, Link, Phase};
-use crate::ids::CommitmentSecret;
 use crate::side::Side;
 use crate::wire::Message;
 
@@ -165,7 +164,7 @@ fn a_decision_made_while_the_peer_is_away_survives_a_restart() {
 fn what_comes_too_early_or_twice_harms_nothing() {
     let mut pair = open();
     pair.reconnect();
-    let again = pair.bob.world.sent[0];
+    let again = pair.bob.world.sent[0].clone();
     // Something before `channel_reestablish` is refused, with a new start of the connection.
     let fee = Message::UpdateFee(crate::wire::UpdateFee { channel_id: pair.bob.channel().id(), feerate_per_kw: 500 });
     let error = pair.bob.receive(&fee).expect_err("it is too early");
@@ -240,7 +239,7 @@ fn a_false_proof_or_a_zero_ends_the_channel() {
         match lie {
             0 => {
                 theirs.next_revocation_number += 5;
-                theirs.your_last_per_commitment_secret = CommitmentSecret([3; 32]);
+                theirs.your_last_per_commitment_secret = [3; 32];
             }
             _ => theirs.next_commitment_number = 0,
         }
@@ -259,29 +258,29 @@ fn false_secrets_and_signatures_end_the_channel() {
     pair.alice.flush();
     pair.deliver(Side::Remote);
     let Some(Message::CommitmentSigned(good)) = pair.alice.world.sent.pop_front() else { panic!("it is next") };
-    let mut bad = good;
+    let mut bad = good.clone();
     bad.signature.0[40] ^= 1;
     assert_eq!(pair.bob.receive(&Message::CommitmentSigned(bad)), Err(ChannelError::BadSignature));
     let sigs = [good.signature];
-    let bad = crate::wire::CommitmentSigned { htlc_signatures: &sigs, ..good };
+    let bad = crate::wire::CommitmentSigned { htlc_signatures: crate::wire::Sigs::Made(&sigs), ..good.clone() };
     let error = pair.bob.receive(&Message::CommitmentSigned(bad)).expect_err("it is another's");
     assert_eq!(error, ChannelError::BadHtlcSignature { index: 0 });
-    let bad = crate::wire::CommitmentSigned { htlc_signatures: &[], ..good };
+    let bad = crate::wire::CommitmentSigned { htlc_signatures: crate::wire::Sigs::Made(&[]), ..good.clone() };
     let error = pair.bob.receive(&Message::CommitmentSigned(bad)).expect_err("one is missing");
     assert_eq!(error, ChannelError::HtlcSignatureCount { expected: 1, actual: 0 });
     // High S: valid for consensus, not for relay.
-    let mut bad = good;
+    let mut bad = good.clone();
     let s = secp256k1::SecretKey::from_slice(&good.signature.0[32..]).expect("a scalar");
     bad.signature.0[32..].copy_from_slice(&s.negate().secret_bytes());
     assert_eq!(pair.bob.receive(&Message::CommitmentSigned(bad)), Err(ChannelError::BadSignature));
     // None of them left a trace: the good one is taken.
     pair.bob.receive(&Message::CommitmentSigned(good)).expect("it is good");
     let Some(Message::RevokeAndAck(good)) = pair.bob.world.sent.pop_front() else { panic!("it is next") };
-    let mut bad = good;
+    let mut bad = good.clone();
     bad.per_commitment_secret.0[5] ^= 1;
     let error = pair.alice.receive(&Message::RevokeAndAck(bad)).expect_err("it is another's");
     assert_eq!(error, ChannelError::BadSecret { number: 0 });
-    pair.alice.receive(&Message::RevokeAndAck(good)).expect("it is good");
+    pair.alice.receive(&Message::RevokeAndAck(good.clone())).expect("it is good");
     let error = pair.alice.receive(&Message::RevokeAndAck(good)).expect_err("it is not due");
     assert_eq!(error, ChannelError::RevokeNotDue);
     pair.drain();
