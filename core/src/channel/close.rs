@@ -115,8 +115,11 @@ impl Channel {
             return;
         }
         if self.shutdown_unsent {
+            // BOLT 2: not while updates of ours are pending on the peer's commitment.
             let unsigned = |htlc: &super::Htlc| htlc.state == HtlcState::Adding(Stage::Proposed);
-            if self.ledger.of_side(Side::Local).any(|(_, htlc)| unsigned(htlc)) {
+            let adds = self.ledger.of_side(Side::Local).any(|(_, htlc)| unsigned(htlc));
+            let fees = self.ledger.fees().iter().any(|(_, stage)| *stage == Stage::Proposed);
+            if adds || (fees && self.row.opener == Side::Local) {
                 return;
             }
             self.shutdown_unsent = false;
@@ -329,7 +332,7 @@ impl Channel {
             );
             return;
         }
-        if self.row.phase == Phase::AwaitingFunding && self.row.opener == Side::Remote && self.scid().is_none() {
+        if self.is_hollow() {
             self.give_up(cx, format!("before it was funded: {reason}"));
             return;
         }

@@ -439,6 +439,7 @@ impl Channel {
         self.check_depth(cx, height);
         self.check_deadlines(cx, height);
         self.check_closed(cx, height);
+        self.check_hollow(cx, height);
     }
 
     /// Invariants, for debug builds and the simulator.

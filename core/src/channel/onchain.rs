@@ -5,7 +5,7 @@ use secp256k1::{PublicKey, SECP256K1, SecretKey};
 
 use crate::amount::Sat;
 use crate::command::{Command, Level};
-use crate::ids::BlockHeight;
+use crate::ids::{BlockHeight, CommitmentSecret};
 use crate::side::Side;
 use crate::signer::{CommitmentOf, Signer};
 use crate::tx::{self, Claim, KeyScope};
@@ -163,6 +163,11 @@ impl Channel {
     fn revoked_point(&self, number: u64) -> Option<PublicKey> {
         let secret = SecretKey::from_slice(&self.secrets.get(number)?.0).ok()?;
         Some(secret.public_key(SECP256K1))
+    }
+
+    /// What the peer gave away with that commitment: all that a penalty needs besides the HTLCs' own rows.
+    pub fn revoked_secret(&self, number: u64) -> Option<CommitmentSecret> {
+        self.secrets.get(number)
     }
 
     /// How to claim an output that `SpendableOutput` told of: for `Signer::sign_sweep`.

@@ -168,7 +168,10 @@ impl Opening {
             close_script,
             state: State::Offered,
         };
-        opening.check_affordable(&params)?;
+        if let Err(error) = opening.check_affordable(&params) {
+            opening.abandon(cx);
+            return Err(error);
+        }
         opening.send_open(cx);
         Ok(opening)
     }
@@ -271,7 +274,10 @@ impl Opening {
             close_script,
             state: State::Accepted,
         };
-        opening.check_affordable(&local)?;
+        if let Err(error) = opening.check_affordable(&local) {
+            opening.abandon(cx);
+            return Err(error);
+        }
         opening.send_accept(cx);
         Ok(opening)
     }
@@ -318,6 +324,12 @@ impl Opening {
         Ok(())
     }
 
+    /// Ends the opening: the connection went, a message was wrong, the wallet could not. The signer forgets its keys, so
+    /// that a peer that opens and goes, over and over, leaves nothing behind.
+    pub fn abandon(self, cx: &mut Cx<'_>) {
+        cx.signer.forget(self.keys);
+    }
+
     /// The id of its messages until the funding is known.
     pub fn temporary_id(&self) -> ChannelId {
         self.temporary_id
@@ -355,7 +367,8 @@ impl Opening {
         cx.out.emit(Command::Send { conn: self.conn, message });
     }
 
-    /// Takes in the next message of the opening. After an error the opening is over; the peer is told by an `error`.
+    /// Takes in the next message of the opening. After an error the opening is over: the caller abandons it and tells
+    /// the peer by an `error`.
     pub fn receive(&mut self, cx: &mut Cx<'_>, message: &Message<'_>) -> Result<Progress, ChannelError> {
         match (message, &self.state) {
             (Message::AcceptChannel(accept), State::Offered) => {

@@ -88,12 +88,31 @@ impl Channel {
         if depth >= ANNOUNCE_DEPTH {
             self.sign_announcement(cx);
         }
-        // BOLT 2: the side that does not fund may forget a channel that is never funded.
-        let age = height.since(self.row.since);
-        let unfunded = depth == 0 && self.row.phase == Phase::AwaitingFunding;
-        if unfunded && self.row.opener == Side::Remote && age >= FUNDING_FORGET_BLOCKS {
+    }
+
+    /// Nothing shows that this channel was ever funded, and it was the peer who should have.
+    pub(super) fn is_hollow(&self) -> bool {
+        let spent = matches!(self.row.phase, Phase::OnChain { spent: Some(_), .. });
+        self.row.opener == Side::Remote && !self.row.ready.local && self.scid().is_none() && !spent
+    }
+
+    /// BOLT 2: the side that does not fund may forget a channel that is not funded after two weeks, whatever has been
+    /// said about closing it meanwhile. To make one costs the peer nothing, so to keep it must cost us little.
+    pub(super) fn check_hollow(&mut self, cx: &mut Cx<'_>, height: BlockHeight) {
+        if self.is_hollow() && self.row.phase != Phase::Closed && height.since(self.row.since) >= FUNDING_FORGET_BLOCKS
+        {
             self.give_up(cx, format!("its funding was in no block after {FUNDING_FORGET_BLOCKS} blocks"));
         }
+    }
+
+    /// The funding transaction of a channel of ours will never be: its inputs are spent elsewhere, or the wallet never
+    /// broadcast it. The caller knows; a channel that was ever confirmed is not abandoned.
+    pub fn abandon(&mut self, cx: &mut Cx<'_>, reason: &str) -> bool {
+        let never = !self.row.ready.local && self.scid().is_none() && self.row.phase != Phase::Closed;
+        if never {
+            self.give_up(cx, reason.to_owned());
+        }
+        never
     }
 
     pub(super) fn send_ready(&self, cx: &mut Cx<'_>) {

@@ -119,6 +119,24 @@ fn a_channel_that_nobody_funds_is_forgotten_by_the_side_that_waits() {
     assert_eq!(*pair.alice.channel().phase(), Phase::AwaitingFunding, "her coins may still confirm");
 }
 
+/// A fake channel costs its maker nothing, so none may stay for ever: not even one that its maker closes again.
+#[test]
+fn a_fake_channel_that_is_closed_again_is_forgotten_too() {
+    let mut pair = Pair::unconfirmed(ALL_FEATURES, Msat(400_000_000));
+    pair.alice.act(|channel, cx| channel.shutdown(cx, None, ANY_FEE)).expect("it may close");
+    pair.drain();
+    assert!(matches!(pair.bob.channel().phase(), Phase::OnChain { .. }));
+    at_height(&mut pair.bob, 100 + 2016);
+    assert_eq!(*pair.bob.channel().phase(), Phase::Closed);
+    assert!(pair.bob.world.rows.is_empty());
+
+    let mut pair = Pair::unconfirmed(ALL_FEATURES, Msat(400_000_000));
+    assert!(pair.alice.act(|channel, cx| channel.abandon(cx, "its inputs are spent elsewhere")));
+    assert!(pair.alice.world.rows.is_empty());
+    let mut pair = open();
+    assert!(!pair.alice.act(|channel, cx| channel.abandon(cx, "by mistake")));
+}
+
 #[test]
 fn channel_types_travel_and_return() {
     for format in [CommitFormat::StaticRemoteKey, CommitFormat::AnchorsZeroFeeHtlc] {
