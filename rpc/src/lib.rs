@@ -4,6 +4,7 @@
 
 pub mod address;
 mod args;
+pub mod cli;
 mod encode;
 mod filter;
 pub mod frame;

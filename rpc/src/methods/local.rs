@@ -3,6 +3,8 @@
 use bitcoin::hashes::{Hash, sha256d};
 use bitcoin::secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
 use bitcoin::secp256k1::{Message, SECP256K1};
+use jsonrpc_core::serde_json::json;
+use jsonrpc_core::{Error, Value};
 use leyden_core::ids::NodeId;
 
 use super::{Action, Method, Outcome, all, find};
@@ -38,17 +40,34 @@ fn answer(fill: impl FnOnce(&mut Object<'_>)) -> Outcome {
 }
 
 fn help(args: &Args<'_>, _: &View) -> Outcome {
-    let mut methods: Vec<&Method> = match args.get::<String>("command")? {
-        Some(name) => vec![find(&name)?],
-        None => all().collect(),
-    };
-    methods.sort_unstable_by_key(|method| method.name);
+    let methods = selected(args)?;
     answer(|result| {
         result.list("help", methods, |method, entry| {
             entry.put("command", format!("{} {}", method.name, method.usage).trim_end());
             entry.put("description", method.summary);
         });
     })
+}
+
+/// The methods to tell of.
+fn selected(args: &Args<'_>) -> Result<Vec<&'static Method>, Error> {
+    let mut methods: Vec<&Method> = match args.get::<String>("command")? {
+        Some(name) => vec![find(&name)?],
+        None => all().collect(),
+    };
+    methods.sort_unstable_by_key(|method| method.name);
+    Ok(methods)
+}
+
+/// The same answer for a client that has no node to ask. `params` is JSON.
+pub(crate) fn help_text(params: &str) -> Result<Value, Error> {
+    let params = serde_json::from_str(params).map_err(|error| invalid(error.to_string()))?;
+    let entry = |method: &Method| {
+        let command = format!("{} {}", method.name, method.usage);
+        json!({"command": command.trim_end(), "description": method.summary})
+    };
+    let entries: Vec<Value> = selected(&Args::new("[command]", params)?)?.into_iter().map(entry).collect();
+    Ok(json!({"help": entries}))
 }
 
 fn listconfigs(args: &Args<'_>, view: &View) -> Outcome {

@@ -66,11 +66,11 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Method> {
     .flatten()
 }
 
-/// The names of all methods, sorted: for the command line's completion.
-pub fn names() -> Vec<&'static str> {
-    let mut names: Vec<_> = all().map(|method| method.name).collect();
-    names.sort_unstable();
-    names
+/// The names of all methods, sorted, each with a line for people: for the command line's completion.
+pub fn summaries() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let mut summaries: Vec<_> = all().map(|method| (method.name, method.summary)).collect();
+    summaries.sort_unstable();
+    summaries.into_iter()
 }
 
 /// The method of this name.
