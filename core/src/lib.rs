@@ -4,12 +4,14 @@
 
 pub mod amount;
 pub mod chain;
+pub mod channel;
 pub mod clock;
 pub mod command;
 pub mod config;
 pub mod event;
 pub mod ids;
 pub mod limits;
+pub mod peer;
 pub mod request;
 pub mod rng;
 pub mod side;

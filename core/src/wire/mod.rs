@@ -1,7 +1,10 @@
-//! Messages of BOLT 1, 2 and 7.
+//! Messages of BOLT 1, 2, 7 and the onion message of BOLT 4; feature bits of BOLT 9.
 
-/// A message.
-pub enum Message<'a> {
-    /// One that is not known here.
-    Unknown(&'a [u8]),
-}
+pub mod codec;
+pub mod features;
+pub mod message;
+pub mod tlv;
+
+pub use codec::{BigSize, Cursor, Field, Full, Reader};
+pub use features::{ChannelType, Feature, Features};
+pub use message::*;

@@ -1,0 +1,674 @@
+//! The update ledger: which HTLCs and fees are in which commitment, and why.
+//!
+//! An update proposed by one side (an add, a removal, a fee) always makes the same journey: proposed, signed into the
+//! peer's commitment, revoked by the peer, signed into the proposer's commitment, revoked by the proposer. Seen from
+//! its proposer that is one [`Stage`] with one transition function. What a commitment contains is derived from the
+//! stages and never stored, so it cannot disagree with them.
+
+use std::collections::BTreeMap;
+
+use crate::amount::{Msat, Sat};
+use crate::ids::{ChannelKey, HtlcId, PaymentHash, Preimage};
+use crate::side::{PerSide, Side};
+
+/// How far one update has travelled, seen from the side that proposed it. After `OwnSigned` it settles: it leaves
+/// the pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
+pub enum Stage {
+    /// `update_*` sent (or decided and to be sent); in no commitment.
+    Proposed,
+    /// The proposer signed it into the peer's commitment.
+    PeerSigned,
+    /// The peer revoked its commitment without it.
+    PeerRevoked,
+    /// The peer signed it into the proposer's commitment.
+    OwnSigned,
+}
+
+/// The four messages that move updates along.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub enum Step {
+    /// We sent `commitment_signed`.
+    SendCommit,
+    /// We received `revoke_and_ack`.
+    RecvRevoke,
+    /// We received `commitment_signed`.
+    RecvCommit,
+    /// We sent `revoke_and_ack`.
+    SendRevoke,
+}
+
+/// What a step does to an update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Advance {
+    /// Nothing.
+    Stay,
+    /// It moves on.
+    To(Stage),
+    /// It is irrevocable in both commitments.
+    Settled,
+}
+
+/// Which state of a side's commitment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Age {
+    /// The oldest one its owner has not revoked.
+    Oldest,
+    /// The last one signed.
+    Latest,
+    /// The one that would be signed now, with everything proposed so far.
+    Next,
+    /// The worst one that can still be signed: every add of either side counts, a removal only where it would count
+    /// in `Next`. What we offer is checked against this one, so that no order of messages can make it unaffordable.
+    Worst,
+}
+
+impl Stage {
+    /// What `step` does to an update of `proposer`.
+    pub fn advance(self, proposer: Side, step: Step) -> Advance {
+        use {Side::*, Stage::*, Step::*};
+        match (self, proposer, step) {
+            (Proposed, Local, SendCommit) | (Proposed, Remote, RecvCommit) => Advance::To(PeerSigned),
+            (PeerSigned, Local, RecvRevoke) | (PeerSigned, Remote, SendRevoke) => Advance::To(PeerRevoked),
+            (PeerRevoked, Local, RecvCommit) | (PeerRevoked, Remote, SendCommit) => Advance::To(OwnSigned),
+            (OwnSigned, Local, SendRevoke) | (OwnSigned, Remote, RecvRevoke) => Advance::Settled,
+            _ => Advance::Stay,
+        }
+    }
+
+    /// Is an update at this stage part of that commitment?
+    pub fn in_commitment(self, proposer: Side, whose: Side, age: Age) -> bool {
+        match (whose == proposer, age) {
+            (false, Age::Next | Age::Worst) => true,
+            (false, Age::Latest) => self >= Stage::PeerSigned,
+            (false, Age::Oldest) => self >= Stage::PeerRevoked,
+            (true, Age::Next | Age::Worst) => self >= Stage::PeerRevoked,
+            (true, Age::Latest) => self >= Stage::OwnSigned,
+            // Settled updates are no longer in the pipeline.
+            (true, Age::Oldest) => false,
+        }
+    }
+}
+
+/// Names an HTLC within a channel. Nothing else does: two HTLCs may be equal in hash, amount and expiry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, bincode::Encode, bincode::Decode)]
+pub struct HtlcKey {
+    /// Who offered it.
+    pub offered_by: Side,
+    /// Its id among those.
+    pub id: HtlcId,
+}
+
+/// Where an HTLC that we offered comes from: whom its outcome concerns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
+pub enum Origin {
+    /// A part of a payment of our own.
+    Payment {
+        /// The part's created index.
+        part: u64,
+    },
+    /// An HTLC that came in on another (or the same) channel.
+    Forward {
+        /// The incoming channel.
+        channel: ChannelKey,
+        /// The incoming HTLC.
+        id: HtlcId,
+    },
+}
+
+/// What the onion of a received HTLC said to us.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub enum Peeled {
+    /// It opened.
+    Payload {
+        /// Encrypts the failure that we may return.
+        shared_secret: [u8; 32],
+        /// Our layer: the TLV stream without its length prefix.
+        payload: Box<[u8]>,
+        /// Is there an onion to pass on?
+        forward: bool,
+    },
+    /// It did not; BOLT 4 wants `update_fail_malformed_htlc` with these.
+    Malformed {
+        /// With the BADONION bit.
+        code: u16,
+        /// SHA-256 of the onion as it came.
+        sha256_of_onion: [u8; 32],
+    },
+}
+
+/// What belongs to an HTLC apart from what the commitments show.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub enum Detail {
+    /// We offered it.
+    Offered {
+        /// Whom the outcome concerns.
+        origin: Origin,
+        /// `path_key` of the add, when it goes into a blinded route.
+        path_key: Option<crate::ids::Point>,
+    },
+    /// The peer offered it.
+    Received {
+        /// What its onion said.
+        onion: Peeled,
+        /// `path_key` of the add, when it comes through a blinded route.
+        path_key: Option<crate::ids::Point>,
+    },
+}
+
+/// How an HTLC ends.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub enum Removal {
+    /// The preimage moves the money to the receiver.
+    Fulfilled(Preimage),
+    /// The money goes back; the encrypted reason.
+    Failed(Box<[u8]>),
+    /// The money goes back; the receiver could not read the onion.
+    Malformed {
+        /// SHA-256 of the onion as the receiver saw it.
+        sha256_of_onion: [u8; 32],
+        /// BOLT 4's code, with the BADONION bit.
+        failure_code: u16,
+    },
+}
+
+/// Where an HTLC stands. Illegal mixes cannot be written.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub enum HtlcState {
+    /// On its way in.
+    Adding(Stage),
+    /// Irrevocably in both commitments.
+    Live,
+    /// The same, and we have decided how it ends. Nothing of this is on the wire yet, or the wire has forgotten it:
+    /// it is proposed when the peer is there, and survives disconnections and restarts until then.
+    Decided(Removal),
+    /// On its way out.
+    Removing(Stage, Removal),
+}
+
+/// One HTLC.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Htlc {
+    /// What it carries.
+    pub amount_msat: Msat,
+    /// What the preimage must hash to.
+    pub payment_hash: PaymentHash,
+    /// When it times out, as a block height.
+    pub cltv_expiry: u32,
+    /// Where it stands.
+    pub state: HtlcState,
+    /// The number of the first commitment of the peer that shows it; zero while there is none. A penalty needs it.
+    pub remote_from: u64,
+    /// The number of the first commitment of the peer that no longer shows it; zero while there is none.
+    pub remote_until: u64,
+    /// What else belongs to it.
+    pub detail: Detail,
+}
+
+/// All of the ledger but the HTLCs: small, and written with each step.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Counters {
+    /// Balances with every settled removal folded in. Always sums to the capacity.
+    pub base: PerSide<Msat>,
+    /// The feerate with every settled fee folded in.
+    pub base_feerate_per_kw: u32,
+    /// Fee updates on their way.
+    pub fees: Vec<(u32, Stage)>,
+    /// The id of each side's next add.
+    pub next_id: PerSide<u64>,
+    /// Commitments signed after the first: `local` by the peer for us, `remote` by us for the peer. So it is also
+    /// the number of the latest commitment.
+    pub signed: PerSide<u64>,
+    /// Commitments revoked so far, by their owner. So it is also the number of the oldest one not revoked.
+    pub revoked: PerSide<u64>,
+    /// Which of our two commitment messages went out last: a retransmission must keep the order.
+    pub last_sent: Option<Step>,
+}
+
+/// An HTLC that a step has moved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Moved {
+    /// One stage further; its row is due.
+    Advanced(HtlcKey),
+    /// Its add is irrevocable.
+    Added(HtlcKey),
+    /// Its removal is irrevocable, so it is no longer here.
+    Removed(HtlcKey, Htlc),
+}
+
+/// What one commitment shows of an HTLC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SpecHtlc {
+    /// Which.
+    pub key: HtlcKey,
+    /// What it carries.
+    pub amount_msat: Msat,
+    /// What the preimage must hash to.
+    pub payment_hash: PaymentHash,
+    /// When it times out.
+    pub cltv_expiry: u32,
+}
+
+/// What one commitment must show. Derived, never stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Spec {
+    /// What each side owns outright, before fees; below zero in a `Worst` that cannot happen without other
+    /// updates that we did not count.
+    pub balance_msat: PerSide<i64>,
+    /// The commitment's feerate.
+    pub feerate_per_kw: u32,
+    /// HTLCs, by key.
+    pub htlcs: Vec<SpecHtlc>,
+}
+
+/// What `channel_reestablish` says about its sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// `commitment_signed` messages taken in.
+    pub commits: u64,
+    /// `revoke_and_ack` messages taken in.
+    pub revokes: u64,
+}
+
+/// The updates of one channel, the same for all its fundings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ledger {
+    opener: Side,
+    counters: Counters,
+    htlcs: BTreeMap<HtlcKey, Htlc>,
+}
+
+impl Ledger {
+    /// A channel before its first update.
+    pub fn new(base: PerSide<Msat>, base_feerate_per_kw: u32, opener: Side) -> Ledger {
+        let counters = Counters {
+            base,
+            base_feerate_per_kw,
+            fees: Vec::new(),
+            next_id: PerSide::default(),
+            signed: PerSide::default(),
+            revoked: PerSide::default(),
+            last_sent: None,
+        };
+        Ledger { opener, counters, htlcs: BTreeMap::new() }
+    }
+
+    /// A channel as its rows tell.
+    pub fn restore(opener: Side, counters: Counters, htlcs: BTreeMap<HtlcKey, Htlc>) -> Ledger {
+        Ledger { opener, counters, htlcs }
+    }
+
+    /// Who opened the channel, and so pays its fees.
+    pub fn opener(&self) -> Side {
+        self.opener
+    }
+
+    /// The counters as they would be after a disconnection: this is what is written down.
+    pub fn durable_counters(&self) -> Counters {
+        let mut counters = self.counters.clone();
+        counters.fees.retain(|(_, stage)| *stage != Stage::Proposed);
+        for side in [Side::Local, Side::Remote] {
+            counters.next_id[side] -= self.proposed_adds(side);
+        }
+        counters
+    }
+
+    /// Adds of `side` that nobody has signed. Ids ascend, so they are the last ones.
+    fn proposed_adds(&self, side: Side) -> u64 {
+        let proposed = |htlc: &&Htlc| htlc.state == HtlcState::Adding(Stage::Proposed);
+        self.of_side(side).rev().map(|(_, htlc)| htlc).take_while(proposed).count() as u64
+    }
+
+    /// The HTLCs that `side` offered, by id.
+    pub fn of_side(&self, side: Side) -> impl DoubleEndedIterator<Item = (HtlcKey, &Htlc)> {
+        let range = first(side)..=HtlcKey { offered_by: side, id: HtlcId(u64::MAX) };
+        self.htlcs.range(range).map(|(key, htlc)| (*key, htlc))
+    }
+
+    /// The HTLCs, by key.
+    pub fn htlcs(&self) -> impl DoubleEndedIterator<Item = (HtlcKey, &Htlc)> {
+        self.htlcs.iter().map(|(key, htlc)| (*key, htlc))
+    }
+
+    /// One of them.
+    pub fn htlc(&self, key: HtlcKey) -> Option<&Htlc> {
+        self.htlcs.get(&key)
+    }
+
+    /// No HTLC and no fee is on its way.
+    pub fn is_quiet(&self) -> bool {
+        self.htlcs.is_empty() && self.counters.fees.is_empty()
+    }
+
+    /// Both balances together.
+    pub fn capacity(&self) -> Msat {
+        self.counters.base.local + self.counters.base.remote
+    }
+
+    /// The balances with settled removals folded in, and HTLCs still with those who offered them.
+    pub fn base(&self) -> PerSide<Msat> {
+        self.counters.base
+    }
+
+    /// The number of `whose` latest commitment.
+    pub fn latest_number(&self, whose: Side) -> u64 {
+        self.counters.signed[whose]
+    }
+
+    /// The number of `whose` oldest commitment that is not revoked.
+    pub fn oldest_number(&self, whose: Side) -> u64 {
+        self.counters.revoked[whose]
+    }
+
+    /// The id that an add of `side` must have.
+    pub fn next_id(&self, side: Side) -> HtlcId {
+        HtlcId(self.counters.next_id[side])
+    }
+
+    /// Takes in an add, which the limits have allowed.
+    pub fn add(
+        &mut self,
+        by: Side,
+        amount_msat: Msat,
+        payment_hash: PaymentHash,
+        expiry: u32,
+        detail: Detail,
+    ) -> HtlcKey {
+        let key = HtlcKey { offered_by: by, id: self.next_id(by) };
+        self.counters.next_id[by] += 1;
+        let state = HtlcState::Adding(Stage::Proposed);
+        let (cltv_expiry, remote_from, remote_until) = (expiry, 0, 0);
+        let htlc = Htlc { amount_msat, payment_hash, cltv_expiry, state, remote_from, remote_until, detail };
+        assert!(self.htlcs.insert(key, htlc).is_none(), "ids are given once");
+        key
+    }
+
+    /// Takes in how we end an HTLC of the peer. Refused, as `false`, unless it is irrevocably committed and not
+    /// already decided (BOLT 2, removing an HTLC).
+    #[must_use]
+    pub fn decide(&mut self, id: HtlcId, removal: Removal) -> bool {
+        match self.htlcs.get_mut(&HtlcKey { offered_by: Side::Remote, id }) {
+            Some(htlc) if htlc.state == HtlcState::Live => {
+                htlc.state = HtlcState::Decided(removal);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Proposes up to `limit` of the decided removals and shows each: they are to be sent in this order.
+    pub fn propose_decided(&mut self, limit: usize, mut send: impl FnMut(HtlcId, &Removal)) {
+        let decided = self.htlcs.range_mut(first(Side::Remote)..).filter_map(|(key, htlc)| match &htlc.state {
+            HtlcState::Decided(_) => Some((key.id, htlc)),
+            _ => None,
+        });
+        for (id, htlc) in decided.take(limit) {
+            let HtlcState::Decided(removal) = std::mem::replace(&mut htlc.state, HtlcState::Live) else {
+                unreachable!("only decided ones are here")
+            };
+            send(id, &removal);
+            htlc.state = HtlcState::Removing(Stage::Proposed, removal);
+        }
+    }
+
+    /// Our removals that the peer has not acknowledged by a revocation: they are sent again after a reconnection.
+    pub fn unacked_removals(&self) -> usize {
+        let unacked = |(_, htlc): &(HtlcKey, &Htlc)| {
+            matches!(htlc.state, HtlcState::Removing(Stage::Proposed | Stage::PeerSigned, _))
+        };
+        self.of_side(Side::Remote).filter(unacked).count()
+    }
+
+    /// Takes in a removal by the peer of an HTLC that we offered. Refused, as `false`, unless the HTLC is irrevocably
+    /// committed and not already being removed (BOLT 2, removing an HTLC).
+    #[must_use]
+    pub fn remove(&mut self, id: HtlcId, removal: Removal) -> bool {
+        match self.htlcs.get_mut(&HtlcKey { offered_by: Side::Local, id }) {
+            Some(htlc) if htlc.state == HtlcState::Live => {
+                htlc.state = HtlcState::Removing(Stage::Proposed, removal);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Takes in a fee of the opener; one that was proposed before and not signed never was.
+    pub fn update_fee(&mut self, feerate_per_kw: u32) {
+        self.counters.fees.retain(|(_, stage)| *stage != Stage::Proposed);
+        self.counters.fees.push((feerate_per_kw, Stage::Proposed));
+    }
+
+    /// Fee updates on their way, oldest first.
+    pub fn fees(&self) -> &[(u32, Stage)] {
+        &self.counters.fees
+    }
+
+    /// The newest feerate that anyone has proposed.
+    pub fn newest_feerate(&self) -> u32 {
+        self.counters.fees.last().map_or(self.counters.base_feerate_per_kw, |(feerate, _)| *feerate)
+    }
+
+    /// The largest feerate that a commitment of either side may have, now or once pending updates are in.
+    pub fn highest_feerate(&self) -> u32 {
+        let pending = self.counters.fees.iter().map(|(feerate, _)| *feerate);
+        pending.fold(self.counters.base_feerate_per_kw, u32::max)
+    }
+
+    /// We signed a remote commitment that is not yet answered by `revoke_and_ack`.
+    pub fn awaiting_revoke(&self) -> bool {
+        self.counters.signed.remote > self.counters.revoked.remote
+    }
+
+    /// What we say in `channel_reestablish`.
+    pub fn received(&self) -> Received {
+        Received { commits: self.counters.signed.local, revokes: self.counters.revoked.remote }
+    }
+
+    /// The connection is gone: what nobody signed never happened. Only our own removals stay, as decided: a preimage
+    /// that we know must reach the peer. Returns our adds that never were.
+    pub fn discard_unsigned(&mut self) -> Vec<(HtlcKey, Htlc)> {
+        let mut dropped = Vec::new();
+        for side in [Side::Local, Side::Remote] {
+            for _ in 0..self.proposed_adds(side) {
+                self.counters.next_id[side] -= 1;
+                let key = HtlcKey { offered_by: side, id: self.next_id(side) };
+                let htlc = self.htlcs.remove(&key).expect("it was counted");
+                if side == Side::Local {
+                    dropped.push((key, htlc));
+                }
+            }
+        }
+        dropped.reverse();
+        for (key, htlc) in &mut self.htlcs {
+            htlc.state = match std::mem::replace(&mut htlc.state, HtlcState::Live) {
+                HtlcState::Removing(Stage::Proposed, _) if key.offered_by == Side::Local => HtlcState::Live,
+                HtlcState::Removing(Stage::Proposed, removal) => HtlcState::Decided(removal),
+                state => state,
+            };
+        }
+        self.counters.fees.retain(|(_, stage)| *stage != Stage::Proposed);
+        dropped
+    }
+
+    /// The messages the peer missed, in the order we first sent them. `SendCommit` stands for our updates at
+    /// `PeerSigned` followed by `commitment_signed`.
+    pub fn retransmit(&self, theirs: Received) -> Vec<Step> {
+        let mut steps = Vec::with_capacity(2);
+        if self.counters.revoked.local == theirs.revokes + 1 {
+            steps.push(Step::SendRevoke);
+        }
+        if self.counters.signed.remote == theirs.commits + 1 {
+            steps.push(Step::SendCommit);
+        }
+        if self.counters.last_sent == Some(Step::SendRevoke) {
+            steps.reverse();
+        }
+        steps
+    }
+
+    /// Would `step` change anything? (BOLT 2: an empty `commitment_signed` is a violation.)
+    pub fn has_changes(&self, step: Step) -> bool {
+        let moves = |stage: Stage, by: Side| stage.advance(by, step) != Advance::Stay;
+        self.htlcs.iter().any(|(key, htlc)| match htlc.state {
+            HtlcState::Adding(stage) => moves(stage, key.offered_by),
+            HtlcState::Removing(stage, _) => moves(stage, !key.offered_by),
+            HtlcState::Live | HtlcState::Decided(_) => false,
+        }) || self.counters.fees.iter().any(|(_, stage)| moves(*stage, self.opener))
+    }
+
+    /// Applies one of the four messages and appends what it moved.
+    pub fn step(&mut self, step: Step, moved: &mut Vec<Moved>) {
+        let capacity = self.capacity();
+        match step {
+            Step::SendCommit => assert!(!self.awaiting_revoke(), "one commitment at a time awaits its revocation"),
+            Step::RecvRevoke => assert!(self.awaiting_revoke(), "the caller checks that a revocation is due"),
+            Step::RecvCommit | Step::SendRevoke => {}
+        }
+        let next_remote = self.counters.signed.remote + 1;
+        let mut gone = Vec::new();
+        for (&key, htlc) in &mut self.htlcs {
+            match &mut htlc.state {
+                HtlcState::Live | HtlcState::Decided(_) => {}
+                HtlcState::Adding(stage) => match stage.advance(key.offered_by, step) {
+                    Advance::Stay => {}
+                    Advance::To(next) => {
+                        *stage = next;
+                        // Whoever offered it, it is our signature that puts it into the peer's commitment.
+                        if step == Step::SendCommit {
+                            htlc.remote_from = next_remote;
+                        }
+                        moved.push(Moved::Advanced(key));
+                    }
+                    Advance::Settled => {
+                        htlc.state = HtlcState::Live;
+                        moved.push(Moved::Added(key));
+                    }
+                },
+                HtlcState::Removing(stage, _) => match stage.advance(!key.offered_by, step) {
+                    Advance::Stay => {}
+                    Advance::To(next) => {
+                        *stage = next;
+                        if step == Step::SendCommit {
+                            htlc.remote_until = next_remote;
+                        }
+                        moved.push(Moved::Advanced(key));
+                    }
+                    Advance::Settled => gone.push(key),
+                },
+            }
+        }
+        for key in gone {
+            let htlc = self.htlcs.remove(&key).expect("it was just seen");
+            if matches!(htlc.state, HtlcState::Removing(_, Removal::Fulfilled(_))) {
+                self.counters.base[key.offered_by] -= htlc.amount_msat;
+                self.counters.base[!key.offered_by] += htlc.amount_msat;
+            }
+            moved.push(Moved::Removed(key, htlc));
+        }
+        let (opener, counters) = (self.opener, &mut self.counters);
+        let base_feerate = &mut counters.base_feerate_per_kw;
+        counters.fees.retain_mut(|(feerate, stage)| match stage.advance(opener, step) {
+            Advance::Stay => true,
+            Advance::To(next) => {
+                *stage = next;
+                true
+            }
+            Advance::Settled => {
+                *base_feerate = *feerate;
+                false
+            }
+        });
+        match step {
+            Step::SendCommit => counters.signed.remote += 1,
+            Step::RecvRevoke => counters.revoked.remote += 1,
+            Step::RecvCommit => counters.signed.local += 1,
+            Step::SendRevoke => counters.revoked.local += 1,
+        }
+        if matches!(step, Step::SendCommit | Step::SendRevoke) {
+            counters.last_sent = Some(step);
+        }
+        assert_eq!(self.capacity(), capacity, "no step makes money");
+    }
+
+    /// What that commitment shows.
+    pub fn spec(&self, whose: Side, age: Age) -> Spec {
+        let mut spec = Spec::default();
+        self.spec_into(whose, age, &mut spec);
+        spec
+    }
+
+    /// The same, into a `Spec` whose memory is used again.
+    pub fn spec_into(&self, whose: Side, age: Age, spec: &mut Spec) {
+        spec.htlcs.clear();
+        spec.balance_msat = self.visit(whose, age, |key, htlc| {
+            spec.htlcs.push(SpecHtlc {
+                key,
+                amount_msat: htlc.amount_msat,
+                payment_hash: htlc.payment_hash,
+                cltv_expiry: htlc.cltv_expiry,
+            });
+        });
+        spec.feerate_per_kw = self.feerate(whose, age);
+    }
+
+    /// Shows each HTLC of that commitment and returns the balances beside them.
+    pub fn visit(&self, whose: Side, age: Age, mut see: impl FnMut(HtlcKey, &Htlc)) -> PerSide<i64> {
+        let base = self.counters.base;
+        let mut balance = PerSide { local: signed(base.local), remote: signed(base.remote) };
+        for (&key, htlc) in &self.htlcs {
+            let by = key.offered_by;
+            let added = match htlc.state {
+                HtlcState::Adding(stage) => age == Age::Worst || stage.in_commitment(by, whose, age),
+                HtlcState::Live | HtlcState::Decided(_) | HtlcState::Removing(..) => true,
+            };
+            if !added {
+                continue;
+            }
+            let amount = signed(htlc.amount_msat);
+            balance[by] -= amount;
+            match &htlc.state {
+                HtlcState::Removing(stage, removal) if stage.in_commitment(!by, whose, age) => match removal {
+                    Removal::Fulfilled(_) => balance[!by] += amount,
+                    Removal::Failed(_) | Removal::Malformed { .. } => balance[by] += amount,
+                },
+                _ => see(key, htlc),
+            }
+        }
+        balance
+    }
+
+    /// The feerate of that commitment.
+    pub fn feerate(&self, whose: Side, age: Age) -> u32 {
+        if age == Age::Worst {
+            return self.highest_feerate();
+        }
+        let seen = |(_, stage): &&(u32, Stage)| stage.in_commitment(self.opener, whose, age);
+        self.counters.fees.iter().rev().find(seen).map_or(self.counters.base_feerate_per_kw, |(fee, _)| *fee)
+    }
+
+    /// Invariants, for debug builds and the simulator.
+    pub fn check(&self, capacity: Sat) {
+        assert_eq!(self.capacity(), capacity.to_msat());
+        let Counters { signed, revoked, next_id, .. } = &self.counters;
+        assert!(signed.remote - revoked.remote <= 1 && signed.local - revoked.local <= 1);
+        for key in self.htlcs.keys() {
+            assert!(key.id.0 < next_id[key.offered_by]);
+        }
+        for whose in [Side::Local, Side::Remote] {
+            for age in [Age::Oldest, Age::Latest] {
+                let Spec { balance_msat, .. } = self.spec(whose, age);
+                assert!(balance_msat.local >= 0 && balance_msat.remote >= 0, "{whose:?} {age:?} {balance_msat:?}");
+            }
+        }
+    }
+}
+
+/// Where the HTLCs of `side` begin. All of `Local` come before all of `Remote`.
+fn first(side: Side) -> HtlcKey {
+    HtlcKey { offered_by: side, id: HtlcId(0) }
+}
+
+/// Amounts on the ledger are below all money, so they fit.
+fn signed(amount: Msat) -> i64 {
+    i64::try_from(amount.0).expect("below all the bitcoin there can be")
+}

@@ -1,0 +1,3 @@
+//! Stories of channels.
+
+mod ledger;
