@@ -17,4 +17,5 @@ pub mod rng;
 pub mod side;
 pub mod store;
 pub mod timer;
+pub mod transport;
 pub mod wire;
