@@ -78,3 +78,11 @@ impl FrameReader {
         error
     }
 }
+
+#[cfg(test)]
+impl FrameReader {
+    /// The cipher, to compare its key with the test vectors.
+    pub(super) fn cipher(&self) -> &RecvCipher {
+        &self.cipher
+    }
+}
