@@ -74,33 +74,32 @@ impl Ends {
     }
 }
 
-/// The best of several runs: what the code takes, not what else the machine does.
-fn best_micros(per_run: u32, mut run: impl FnMut()) -> f64 {
+/// Prints what one of `per_run` takes in the best of several runs: what the code costs, not what else the machine does.
+fn measure(name: &str, per_run: u32, mut run: impl FnMut()) {
     let once = |run: &mut dyn FnMut()| {
         let start = Instant::now();
         run();
-        start.elapsed().as_secs_f64() * 1e6 / f64::from(per_run)
+        start.elapsed() / per_run
     };
-    (0..20).map(|_| once(&mut run)).fold(f64::INFINITY, f64::min)
+    let best = (0..20).map(|_| once(&mut run)).min().expect("several runs").as_nanos();
+    println!("{name} {}.{:03} us", best / 1000, best % 1000);
 }
 
 fn main() {
     for size in [20, 1_300, 65_535] {
         let mut ends = Ends::connect();
         let message = vec![7; size];
-        let micros = best_micros(5_000, || {
+        measure(&format!("transport_message_{size}"), 5_000, || {
             for _ in 0..5_000 {
                 ends.alice.stage(Lane::Channel, black_box(&message[..]), &mut ends.pool).expect("room");
                 ends.alice.release();
                 assert_eq!(ends.there(), 1);
             }
         });
-        println!("transport_message_{size} {micros:.3} us");
     }
-    let micros = best_micros(100, || {
+    measure("transport_handshake", 100, || {
         for _ in 0..100 {
             black_box(Ends::connect());
         }
     });
-    println!("transport_handshake {micros:.1} us");
 }

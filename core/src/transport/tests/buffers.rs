@@ -77,6 +77,19 @@ fn a_message_of_every_legal_size_passes_and_no_longer_one() {
 }
 
 #[test]
+fn messages_and_closures_write_themselves() {
+    let mut pool = BufferPool::new(2);
+    let (mut alice, mut bob) = pair(&mut pool);
+    let message = crate::wire::Message::Unknown { message_type: 40_001, payload: &[1, 2, 3] };
+    assert_eq!(alice.stage(Lane::Channel, &message, &mut pool), Ok(34 + 5));
+    let closure = |out: &mut [u8]| [5, 6].as_slice().encode_into(out);
+    assert_eq!(alice.stage(Lane::Channel, &closure, &mut pool), Ok(34 + 2));
+    alice.release();
+    let arrived = carry(&mut alice, &mut bob, &mut TestKey::new(2), &mut pool);
+    assert_eq!(arrived, [vec![0x9c, 0x41, 1, 2, 3], vec![5, 6]]);
+}
+
+#[test]
 fn a_full_buffer_refuses_and_stays_in_step() {
     let mut pool = BufferPool::new(2);
     let (mut alice, mut bob) = pair(&mut pool);
