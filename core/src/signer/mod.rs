@@ -5,6 +5,8 @@ mod channel;
 mod draw;
 mod keys_signer;
 mod refusal;
+#[cfg(test)]
+mod tests;
 mod wallet;
 
 use bitcoin::bip32::{Fingerprint, Xpub};
