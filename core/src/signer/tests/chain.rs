@@ -304,6 +304,9 @@ fn closing_transactions_are_valid() {
         };
         let (Some(closing), Some(theirs)) = (build(&input), build(&theirs)) else { return TestResult::discard() };
         assert_eq!(closing.txid(), theirs.txid());
+        for signer in [&mut pair.a, &mut pair.b] {
+            signer.track(KEYS, SignerState::default());
+        }
         let local_sig = pair.a.sign_closing(KEYS, &closing).expect("it is our channel");
         let remote_sig = pair.b.sign_closing(KEYS, &theirs).expect("it is our channel");
         assert!(closing.is_signed_by(Side::Local, &local_sig) && closing.is_signed_by(Side::Remote, &remote_sig));

@@ -88,6 +88,7 @@ fn only_a_commitment_of_the_right_side_and_channel() {
     };
     let closing = closing.legacy(Sat(354)).expect("it can be paid");
     assert_eq!(pair.a.sign_closing(KEYS, &closing), Err(Refusal::NotOurFunding));
+    assert_eq!(pair.b.sign_closing(KEYS, &closing), Err(Refusal::Untracked(KEYS)));
 }
 
 #[test]

@@ -91,7 +91,6 @@ fn only_wallet_paths_are_signed() {
     for (fingerprint, path) in [
         ([0; 4].into(), path.clone()),
         (accounts.fingerprint, "m/9735'/1'/0'".parse().expect("a path")),
-        (accounts.fingerprint, "m/84'/1'/0'/2/0".parse().expect("a path")),
         (accounts.fingerprint, "m/84'/1'/0'/0/1".parse().expect("a path")),
         (accounts.fingerprint, "m/84'/1'/1'/0/0".parse().expect("a path")),
         (accounts.fingerprint, "m/84'/1'/0'/0'/0".parse().expect("a path")),
@@ -101,6 +100,13 @@ fn only_wallet_paths_are_signed() {
     }
     foreign.inputs[0].bip32_derivation.insert(key, (accounts.fingerprint, path));
     assert_eq!(signer.sign_psbt(&mut foreign), Ok(1));
+
+    // Keys of the account, but on a chain of addresses that no wallet scans.
+    for taproot in [false, true] {
+        let mut elsewhere = psbt(1);
+        fill(&mut elsewhere, 0, &accounts, taproot, [2, 0]);
+        assert_eq!(signer.sign_psbt(&mut elsewhere), Ok(0));
+    }
 }
 
 #[test]
@@ -150,6 +156,7 @@ fn accounts_are_those_of_bip_84_and_86() {
 #[test]
 fn keys_are_one_node_s_and_one_channel_s() {
     let mut one = signer(1);
+    let one: &mut dyn Signer = &mut one;
     let mut other = signer(2);
     let digest = Message::from_digest([9; 32]);
     let node = one.node_id().parse().expect("a point");

@@ -42,7 +42,11 @@ fn a_store_knows_every_secret_it_was_given() {
             rows.insert(slot, *store.slot(slot).expect("it was just filled"));
         }
         let restored = SecretStore::restore(rows.into_values()).expect("the rows are those of a store");
+        let config = bincode::config::standard();
+        let bytes = bincode::encode_to_vec(&store, config).expect("a store encodes");
+        let decoded: (SecretStore, usize) = bincode::decode_from_slice(&bytes, config).expect("it decodes");
         restored == store
+            && decoded == (store.clone(), bytes.len())
             && store.next_number() == count
             && store.slots().len() <= SLOTS
             && (0..count).all(|number| store.get(number) == Some(commitment_secret(&[seed; 32], number)))

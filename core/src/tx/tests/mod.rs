@@ -1,6 +1,7 @@
 //! The specification's vectors, and properties of keys and secrets.
 
 mod closing;
+mod commitment;
 mod derivation;
 mod vectors;
 
