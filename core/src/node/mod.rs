@@ -114,6 +114,8 @@ pub struct Node {
     pub(crate) close_waiters: BTreeMap<ChannelKey, Vec<RequestId>>,
     pub(crate) ping_waiters: BTreeMap<NodeId, VecDeque<RequestId>>,
     pub(crate) fees_collected: crate::amount::Msat,
+    pub(crate) hollow_channels: usize,
+    pub(crate) claims: BTreeMap<bitcoin::OutPoint, chain::ClaimRow>,
     pub(crate) stopping: bool,
 }
 
