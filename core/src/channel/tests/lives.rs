@@ -87,6 +87,35 @@ fn both_ends_sign_the_announcement_once_the_funding_is_deep() {
     });
 }
 
+#[test]
+fn each_end_learns_what_the_other_asks() {
+    let mut pair = open();
+    pair.each(|end| {
+        assert!(has(end, |effect| matches!(effect, Effect::UpdateDue { .. })));
+        end.act(|channel, cx| channel.send_update(cx, 1_000));
+    });
+    let Some(Message::ChannelUpdate(mut forged)) = pair.bob.world.sent.front().cloned() else { panic!("it was sent") };
+    pair.drain();
+    pair.each(|end| {
+        let theirs = end.channel().peer_policy().expect("the other told it");
+        assert_eq!(theirs.policy.fee_base_msat, 1_000);
+        assert_eq!(theirs.policy.htlc_maximum_msat, Msat(1_000_000_000));
+        assert!(!theirs.disabled);
+    });
+    forged.fee_base_msat = 0;
+    forged.timestamp = 2_000;
+    let forged = Message::ChannelUpdate(forged);
+    assert_eq!(pair.alice.receive(&forged), Err(ChannelError::BadAnnouncement));
+    // Older news changes nothing.
+    let policy = crate::channel::Policy { fee_base_msat: 7, ..pair.bob.channel().row().policy };
+    pair.bob.act(|channel, cx| channel.set_policy(cx, policy));
+    for (timestamp, fee) in [(999, 1_000), (1_001, 7)] {
+        pair.bob.act(|channel, cx| channel.send_update(cx, timestamp));
+        pair.drain();
+        assert_eq!(pair.alice.channel().peer_policy().map(|theirs| theirs.policy.fee_base_msat), Some(fee));
+    }
+}
+
 /// A peer that says it funded a channel and did not would otherwise be paid for nothing.
 #[test]
 fn a_funding_that_is_not_what_was_agreed_ends_the_channel() {
