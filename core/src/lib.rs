@@ -20,4 +20,5 @@ pub mod signer;
 pub mod store;
 pub mod timer;
 pub mod tx;
+pub mod transport;
 pub mod wire;

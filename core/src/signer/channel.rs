@@ -8,7 +8,7 @@ use super::{CommitmentOf, Refusal, SignerState};
 use crate::ids::{CommitmentSecret, KeysIndex, Sig};
 use crate::side::Side;
 use crate::tx::keys::{self, KnownSecret};
-use crate::tx::{Basepoints, Claim, ClaimKey, CommitmentKeys, CommitmentTx, Funding, KeyScope, secrets};
+use crate::tx::{Basepoints, Claim, ClaimKey, ClosingTx, CommitmentKeys, CommitmentTx, Funding, KeyScope, secrets};
 
 /// How many of our per-commitment points are kept: the valid two, the one before, the next.
 const POINTS: usize = 4;
@@ -276,7 +276,8 @@ impl ChannelKeys {
         sign(digest, &self.funding)
     }
 
-    pub(super) fn sign_closing(&self, closing: &crate::tx::ClosingTx) -> Result<Sig, Refusal> {
+    pub(super) fn sign_closing(&mut self, index: KeysIndex, closing: &ClosingTx) -> Result<Sig, Refusal> {
+        self.tracked(index)?;
         self.check_funding(&closing.funding)?;
         Ok(sign(&closing.sighash, &self.funding))
     }

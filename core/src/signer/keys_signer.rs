@@ -186,7 +186,7 @@ impl Signer for KeysSigner {
     }
 
     fn sign_closing(&mut self, keys: KeysIndex, closing: &ClosingTx) -> Result<Sig, Refusal> {
-        self.channel(keys).sign_closing(closing)
+        self.channel(keys).sign_closing(keys, closing)
     }
 
     fn sign_sweep(&mut self, keys: KeysIndex, sweep: &Sweep, sigs: &mut Vec<Sig>) -> Result<(), Refusal> {

@@ -5,6 +5,8 @@ mod channel;
 mod draw;
 mod keys_signer;
 mod refusal;
+#[cfg(test)]
+mod tests;
 mod wallet;
 
 use bitcoin::bip32::{Fingerprint, Xpub};
@@ -77,7 +79,7 @@ pub trait Signer {
     ) -> CommitmentKeys;
 
     /// Begins to guard a channel: a new one (`SignerState::default()`), or one restored from its rows. Until then
-    /// nothing of that channel is signed or released.
+    /// no commitment, HTLC or closing transaction of it is signed and no secret released; claims, which only take, are.
     fn track(&mut self, keys: KeysIndex, state: SignerState);
 
     /// How far the signer believes a channel to be.

@@ -33,7 +33,9 @@ impl TrimRule {
 
     /// The smallest amount of an HTLC of `offered_by` that gets an output.
     pub fn threshold(&self, offered_by: Side) -> Sat {
-        self.dust_limit + self.format.htlc_tx_fee(self.htlc_tx_kind(offered_by), self.feerate_per_kw)
+        let fee = self.format.htlc_tx_fee(self.htlc_tx_kind(offered_by), self.feerate_per_kw);
+        // Saturates: a peer may ask for any dust limit before it is refused.
+        Sat(self.dust_limit.0.saturating_add(fee.0))
     }
 
     /// BOLT 3, "Trimmed Outputs": below the owner's dust limit after the fee of its HTLC transaction.

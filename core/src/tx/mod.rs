@@ -12,6 +12,9 @@ pub mod shutdown;
 pub(crate) mod sighash;
 pub mod sweep;
 
+#[cfg(test)]
+pub(crate) mod tests;
+
 pub use closing::{ClosingInput, ClosingOutputs, ClosingTx};
 pub use commitment::{
     CommitmentHtlc, CommitmentInput, CommitmentTx, Funding, HtlcOutput, ObscureFactor, Output, OutputKind,

@@ -5,6 +5,9 @@
 
 use std::fmt;
 
+use bincode::de::Decoder;
+use bincode::enc::Encoder;
+use bincode::error::{DecodeError, EncodeError};
 use bitcoin::hashes::{Hash, sha256};
 
 use crate::ids::CommitmentSecret;
@@ -46,7 +49,7 @@ pub struct SecretSlot {
 }
 
 /// All secrets that a peer has given away, in at most 49 slots (BOLT 3, "Efficient Per-commitment Secret Storage").
-#[derive(Clone, Debug, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SecretStore {
     slots: Vec<SecretSlot>,
 }
@@ -127,6 +130,22 @@ impl SecretStore {
         Ok(SecretStore { slots })
     }
 }
+
+impl bincode::Encode for SecretStore {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        (self.slots.len() as u8).encode(encoder)?;
+        self.slots.iter().try_for_each(|slot| slot.encode(encoder))
+    }
+}
+
+impl<C> bincode::Decode<C> for SecretStore {
+    fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<SecretStore, DecodeError> {
+        let count = u8::decode(decoder)?;
+        let slots: Result<Vec<SecretSlot>, DecodeError> = (0..count).map(|_| SecretSlot::decode(decoder)).collect();
+        SecretStore::restore(slots?.into_iter()).map_err(|_| DecodeError::Other("secrets in the wrong slots"))
+    }
+}
+bincode::impl_borrow_decode!(SecretStore);
 
 /// Why a secret is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
