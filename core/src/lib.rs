@@ -5,4 +5,6 @@
 pub mod amount;
 pub mod clock;
 pub mod ids;
+pub mod invoice;
+pub mod onion;
 pub mod side;
