@@ -30,7 +30,10 @@ pub struct BlindedPath {
 
 /// Blinds a path: for every hop, its node id and its encoded `encrypted_data_tlv`. `None` for a key that is zero or not
 /// below the group's order.
-pub fn blind<T: AsRef<[u8]>>(session_key: &[u8; 32], hops: impl Iterator<Item = (PublicKey, T)>) -> Option<BlindedPath> {
+pub fn blind<T: AsRef<[u8]>>(
+    session_key: &[u8; 32],
+    hops: impl Iterator<Item = (PublicKey, T)>,
+) -> Option<BlindedPath> {
     let mut path_secret = SecretKey::from_slice(session_key).ok()?;
     let first_path_key = PublicKey::from_secret_key(SECP256K1, &path_secret);
     let mut path_key = first_path_key;

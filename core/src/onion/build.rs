@@ -7,7 +7,7 @@ use secp256k1::{PublicKey, SECP256K1, SecretKey};
 
 use super::keys::{blinding_factor, derive, hmac, xor_stream};
 use super::tlv::{bigsize_len, write_bigsize};
-use super::{HMAC_BYTES, Packet, PAYLOADS, PAYLOADS_BYTES, SharedSecret};
+use super::{HMAC_BYTES, PAYLOADS, PAYLOADS_BYTES, Packet, SharedSecret};
 
 /// A packet and what its sender must keep.
 pub struct Built {
@@ -45,7 +45,10 @@ impl fmt::Display for BuildError {
         match self {
             BuildError::NoHops => f.write_str("the route has no hops"),
             BuildError::TooLong { bytes, maximum } => {
-                write!(f, "the payloads of the route take {bytes} bytes, an onion holds {maximum}: choose a shorter route")
+                write!(
+                    f,
+                    "the payloads of the route take {bytes} bytes, an onion holds {maximum}: choose a shorter route"
+                )
             }
             BuildError::PayloadTooShort { hop, bytes } => write!(f, "the payload of hop {hop} has only {bytes} bytes"),
             BuildError::SessionKey => f.write_str("the session key is not a valid secret key"),

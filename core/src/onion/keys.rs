@@ -37,5 +37,7 @@ pub(super) fn blinding_factor(ephemeral: &PublicKey, shared_secret: &SharedSecre
     let mut engine = sha256::Hash::engine();
     engine.input(&ephemeral.serialize());
     engine.input(shared_secret);
-    Scalar::from_be_bytes(sha256::Hash::from_engine(engine).to_byte_array()).ok().filter(|scalar| *scalar != Scalar::ZERO)
+    Scalar::from_be_bytes(sha256::Hash::from_engine(engine).to_byte_array())
+        .ok()
+        .filter(|scalar| *scalar != Scalar::ZERO)
 }

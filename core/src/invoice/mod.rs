@@ -1,0 +1,1 @@
+//! Invoices (BOLT 11) and signed messages.
