@@ -10,6 +10,7 @@ mod chain;
 mod effects;
 mod history;
 mod opening;
+mod pay;
 mod payments;
 mod peers;
 mod requests;

@@ -83,8 +83,14 @@ pub struct Drive {
     pub avoid: Vec<ChannelKey>,
     /// … and those of hints by their name.
     pub avoid_hints: Vec<ShortChannelId>,
+    /// Nodes that the caller excludes.
+    pub avoid_nodes: Vec<NodeId>,
     /// How many attempts so far.
     pub attempts: u32,
+    /// How many parts came back.
+    pub failed_parts: u32,
+    /// The route of the last one that came back.
+    pub last_hops: Vec<super::route::Hop>,
     /// The last failure, to tell if nothing succeeds.
     pub last_failure: Option<crate::payment::rows::PartFailure>,
 }
@@ -171,6 +177,16 @@ impl Outgoing {
         if matches!(row.state, PartState::Pending { .. }) {
             self.parts.insert(number, Part { row });
         }
+    }
+
+    /// The index that the next payment gets.
+    pub fn next_index(&self) -> u64 {
+        self.next_payment
+    }
+
+    /// The number that the next part gets.
+    pub fn next_part_number(&self) -> u64 {
+        self.next_part
     }
 
     /// How many payments are in flight.
