@@ -19,6 +19,7 @@ pub mod side;
 pub mod signer;
 pub mod store;
 pub mod timer;
-pub mod tx;
 pub mod transport;
+pub mod tx;
+pub mod wallet;
 pub mod wire;
