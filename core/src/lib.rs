@@ -22,4 +22,5 @@ pub mod store;
 pub mod timer;
 pub mod transport;
 pub mod tx;
+pub mod wallet;
 pub mod wire;
