@@ -370,3 +370,14 @@ fn a_signature_copied_badly_is_explained() {
     assert_eq!(message::recover(b"", &bad), Err(MessageError::Character { character: 'l', position: 103 }));
     assert_eq!(message::recover(b"", &"y".repeat(104)), Err(MessageError::Signature));
 }
+
+/// Other nodes sign the same text with the same key to the same string.
+#[test]
+fn a_signed_message_is_that_of_other_nodes() {
+    let one = SecretKey::from_slice(&secp256k1::constants::ONE).expect("one is in range");
+    let signature = SECP256K1.sign_ecdsa_recoverable(&Message::from_digest(message::digest(b"test message")), &one);
+    assert_eq!(
+        message::encode(&signature),
+        "d9tibmnic9t5y41hg7hkakdcra94akas9ku3rmmj4ag9mritc8ok4p5qzefs78c9pqfhpuftqqzhydbdwfg7u6w6wdxcqpqn4sj4e73e"
+    );
+}
