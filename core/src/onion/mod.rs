@@ -31,6 +31,9 @@ pub const HMAC_BYTES: usize = 32;
 /// failures always try that many (BOLT 4, returning errors, origin node).
 pub const HOPS_MAX: usize = 27;
 
+/// The same, as `update_add_htlc` names it.
+pub const ONION_SIZE: usize = PACKET_BYTES;
+
 /// A payment onion as it travels.
 pub type Packet = [u8; PACKET_BYTES];
 /// What ECDH between an ephemeral key and a node key gives: SHA-256 of the compressed point.
