@@ -13,6 +13,8 @@ use crate::payment::rows::{
 use crate::request::payment::{
     ForwardInfo, ForwardStatus, ListForwards, ListPays, PayInfo, PayStatus, SendPayInfo, WaitSendPay,
 };
+use crate::invoices::{self, InvoiceEndRow, InvoicePaidRow, InvoiceRow};
+use crate::request::invoice::{DelInvoice, InvoiceFilter, ListInvoices};
 use crate::request::{ListIndex, Page, Request, RequestError, Response};
 use crate::store::{Row, Table};
 
@@ -59,6 +61,17 @@ enum Question {
     SendPays { filter: ListPays, details_asked: bool },
     Part { wait: WaitSendPay, details_asked: bool },
     Forwards(ListForwards),
+    Invoices(ListInvoices),
+    /// One invoice in whatever state: what is to be done with it?
+    Invoice { index: u64, then: InvoiceThen },
+    /// The first payment of an invoice after the one that the client knows.
+    PaidInvoice { index: Option<u64> },
+}
+
+/// What is to be done with an invoice that was read back.
+pub(super) enum InvoiceThen {
+    Show,
+    Delete(DelInvoice),
 }
 
 impl Query {
@@ -106,6 +119,45 @@ fn details(index: u64, spans: &mut VecDeque<Span>) {
 fn indices(rows: &[OwnedRow]) -> Vec<u64> {
     let of = |row: &OwnedRow| Some(u64::from_be_bytes(row.key.get(32..40)?.try_into().ok()?));
     rows.iter().filter(|row| row.table == Table::PaymentHash).filter_map(of).collect()
+}
+
+/// No invoice has that label or number.
+pub(super) fn no_invoice() -> RequestError {
+    RequestError::new(RequestError::INVOICE_NOT_FOUND, "Unknown invoice")
+}
+
+fn invoice_spans(index: u64) -> [Span; 2] {
+    let key = invoices::index_key(index);
+    [Table::Invoice, Table::InvoiceEnd].map(|table| Span::under(table, key.as_slice()))
+}
+
+fn gather_invoices(rows: &[OwnedRow]) -> BTreeMap<u64, (InvoiceRow, Option<InvoiceEndRow>)> {
+    let mut found = BTreeMap::new();
+    let mut ends = BTreeMap::new();
+    for owned in rows {
+        let row = Row { table: owned.table, key: &owned.key, value: &owned.value };
+        let Ok(key) = row.key_array::<8>() else { continue };
+        let index = u64::from_be_bytes(key);
+        match owned.table {
+            Table::Invoice => {
+                if let Ok(invoice) = row.decode::<InvoiceRow>() {
+                    found.insert(index, (invoice, None));
+                }
+            }
+            Table::InvoiceEnd => {
+                if let Ok(end) = row.decode::<InvoiceEndRow>() {
+                    ends.insert(index, end);
+                }
+            }
+            _ => {}
+        }
+    }
+    for (index, end) in ends {
+        if let Some((_, slot)) = found.get_mut(&index) {
+            *slot = Some(end);
+        }
+    }
+    found
 }
 
 fn hash_prefix(payment_hash: PaymentHash) -> Vec<u8> {
@@ -214,12 +266,17 @@ impl Node {
     }
 
     pub(super) fn on_loaded(&mut self, io: &mut Io<'_>, id: QueryId, rows: &[Row<'_>]) {
-        let Some(query) = self.queries.get_mut(&id) else {
-            for (request, result) in self.invoices.on_loaded(io.out, io.clock, id, rows) {
-                io.reply(request, result);
-            }
-            return;
-        };
+        if let Some((request, query)) = self.transaction_queries.get_mut(&id) {
+            let request = *request;
+            let result = match query.loaded(id, rows, io.out) {
+                Ok(None) => return,
+                Ok(Some(transactions)) => Ok(Response::Transactions(transactions)),
+                Err(error) => Err(RequestError::generic(error.to_string())),
+            };
+            self.transaction_queries.remove(&id);
+            return io.reply(request, result);
+        }
+        let Some(query) = self.queries.get_mut(&id) else { return };
         let Some(mut span) = query.spans.pop_front() else { return };
         let mut within = true;
         for row in rows {
@@ -235,7 +292,8 @@ impl Node {
             let text = "too much to show at once: use start and limit, or name a payment";
             return io.reply(request, Err(RequestError::generic(text)));
         }
-        if within && rows.len() >= HISTORY_PAGE_ROWS
+        let one_is_enough = matches!(query.question, Question::PaidInvoice { index: None });
+        if within && !one_is_enough && rows.len() >= HISTORY_PAGE_ROWS
             && let Some(last) = rows.last()
         {
             span.from = last.key.to_vec();
@@ -262,6 +320,16 @@ impl Node {
                 for index in indices(&query.rows) {
                     details(index, &mut query.spans);
                 }
+            }
+            Question::PaidInvoice { index: index @ None } => {
+                // The first page holds the numbers of later payments; the first of them is meant.
+                let first = query.rows.first().and_then(|owned| {
+                    let row = Row { table: owned.table, key: &owned.key, value: &owned.value };
+                    row.decode::<InvoicePaidRow>().ok()
+                });
+                let Some(InvoicePaidRow(first)) = first else { return io.reply(request, Err(no_invoice())) };
+                *index = Some(first);
+                query.spans.extend(invoice_spans(first));
             }
             _ => {}
         }
@@ -306,6 +374,28 @@ impl Node {
                 let result = ended_part(&wait, &gather(&rows));
                 io.reply(request, result);
             }
+            Question::Invoices(filter) => {
+                let mut seen = 0;
+                let invoices = gather_invoices(&rows).into_iter().map(|(index, (row, end))| {
+                    invoices::info(index, &row, end.as_ref(), io.clock.wall)
+                });
+                let invoices = invoices.filter(|info| in_page(&filter.page, info.created_index, &mut seen)).collect();
+                io.reply(request, Ok(Response::Invoices(invoices)));
+            }
+            Question::Invoice { index, then } => match gather_invoices(&rows).remove(&index) {
+                Some((row, end)) => self.on_invoice_read(io, request, index, row, end, then),
+                None => io.reply(request, Err(no_invoice())),
+            },
+            Question::PaidInvoice { index } => {
+                let index = index.expect("the second stage names the invoice");
+                let result = match gather_invoices(&rows).remove(&index) {
+                    Some((row, end)) => {
+                        Ok(Response::Invoice(Box::new(invoices::info(index, &row, end.as_ref(), io.clock.wall))))
+                    }
+                    None => Err(no_invoice()),
+                };
+                io.reply(request, result);
+            }
             Question::Forwards(filter) => {
                 let forwards = self.forward_infos(&filter, &rows);
                 io.reply(request, Ok(Response::Forwards(forwards)));
@@ -337,6 +427,46 @@ impl Node {
             true => Question::SendPays { filter, details_asked },
         };
         self.ask(io, request, question, spans);
+    }
+
+    pub(super) fn on_list_invoices(&mut self, io: &mut Io<'_>, request: RequestId, filter: ListInvoices) {
+        let index = match &filter.filter {
+            InvoiceFilter::All => None,
+            InvoiceFilter::Label(label) => Some(self.invoices.index_of_label(label)),
+            InvoiceFilter::PaymentHash(hash) => Some(self.invoices.index_of_hash(*hash)),
+            InvoiceFilter::Invstring(text) => match crate::invoice::Invoice::parse(text) {
+                Ok(invoice) => Some(self.invoices.index_of_hash(invoice.payment_hash)),
+                Err(error) => {
+                    let text = format!("Invalid invstring: {error}");
+                    return io.reply(request, Err(RequestError::invalid_params(text)));
+                }
+            },
+        };
+        let spans = match index {
+            None => vec![Span::all(Table::Invoice), Span::all(Table::InvoiceEnd)],
+            Some(Some(index)) => invoice_spans(index).to_vec(),
+            Some(None) => return io.reply(request, Ok(Response::Invoices(Vec::new()))),
+        };
+        self.ask(io, request, Question::Invoices(filter), spans);
+    }
+
+    /// Reads one invoice back, in whatever state it is.
+    pub(super) fn ask_invoice(&mut self, io: &mut Io<'_>, request: RequestId, index: u64, then: InvoiceThen) {
+        self.ask(io, request, Question::Invoice { index, then }, invoice_spans(index).to_vec());
+    }
+
+    /// The first payment after `last_pay_index`, of which there is one.
+    pub(super) fn ask_paid_invoice(&mut self, io: &mut Io<'_>, request: RequestId, last_pay_index: u64) {
+        let key = invoices::index_key(last_pay_index.saturating_add(1));
+        let span = Span { table: Table::InvoicePaid, from: key.as_slice().to_vec(), prefix: key.as_slice()[..0].to_vec() };
+        self.ask(io, request, Question::PaidInvoice { index: None }, vec![span]);
+    }
+
+    pub(super) fn on_list_transactions(&mut self, io: &mut Io<'_>, request: RequestId) {
+        let id = QueryId(self.next_query);
+        self.next_query += 1;
+        let query = crate::wallet::TransactionsQuery::start(id, io.out);
+        self.transaction_queries.insert(id, (request, query));
     }
 
     /// A part that is not in flight: what became of it?

@@ -111,12 +111,12 @@ impl Node {
         let (Some(invoice), Some(data)) = (self.invoices.open(arrival.payment_hash), last.payment_data) else {
             return self.refuse(io, arrival, &details);
         };
-        if invoice.payment_secret() != data.payment_secret || invoice.expires_at_s() <= io.clock.wall.unix_s() {
+        if invoice.payment_secret != data.payment_secret || invoice.expires_at_s <= io.clock.wall.unix_s() {
             return self.refuse(io, arrival, &details);
         }
         let terms = InvoiceTerms {
-            amount: invoice.amount(),
-            final_cltv_delta: invoice.min_final_cltv_expiry_delta(),
+            amount: invoice.amount,
+            final_cltv_delta: invoice.min_final_cltv_expiry_delta,
         };
         let part = HeldPart {
             channel: arrival.channel,
