@@ -1,8 +1,12 @@
 //! BOLT 4, onion routing: packets, what they say to each hop, and the failures that come back.
 
 mod crypto;
+pub mod failure;
 pub mod packet;
+pub mod returned;
 #[cfg(test)]
 mod tests;
 
+pub use failure::{Failure, Undecoded};
 pub use packet::{Built, ONION_SIZE, PeelError, Peeled, TooLong, build, peel, sha256_of_onion, shared_secrets};
+pub use returned::{Returned, rewrap, unwrap, wrap};

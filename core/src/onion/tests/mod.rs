@@ -1,5 +1,6 @@
 //! The specification's vectors, and properties of what travels.
 
+mod failure;
 mod packet;
 
 use serde_json::Value;
