@@ -200,13 +200,15 @@ impl Failure {
 }
 
 /// A field of a failure.
-trait Datum: Sized {
+pub(super) trait Datum: Sized {
+    /// Appends it.
     fn put(&self, out: &mut Vec<u8>);
+    /// Reads it.
     fn take(reader: &mut Reader<'_>) -> Result<Self, Cut>;
 }
 
 /// The bytes end within a field, or are none.
-struct Cut;
+pub(super) struct Cut;
 
 macro_rules! plain {
     ($($kind:ty, $inner:ty, |$value:ident| $bytes:expr, $wrap:expr;)*) => {$(

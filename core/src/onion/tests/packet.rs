@@ -57,6 +57,36 @@ fn the_packet_of_the_specification() {
     assert_eq!(onion, None);
 }
 
+/// Only the packet: what the recipient's encrypted data say is another matter.
+#[test]
+fn a_packet_into_a_blinded_route_opens_with_its_path_keys() {
+    let file = vectors("blinded-payment-onion");
+    let data = &file["cases"][0]["data"];
+    let hops = data["generate"]["full_route"]["hops"].as_array().expect("hops");
+    let keys = data["decrypt"]["hops"].as_array().expect("hops");
+    let route: Vec<(PublicKey, Vec<u8>)> = hops
+        .iter()
+        .map(|hop| (PublicKey::from_slice(&hex(&hop["pubkey"])).expect("a key"), hex(&hop["payload"])[1..].to_vec()))
+        .collect();
+    let generate = &data["generate"];
+    let built = build(&hex_array(&generate["session_key"]), &route, &HASH).expect("it fits");
+    assert_eq!(built.onion, hex_array(&generate["onion"]));
+
+    let mut path_key = None;
+    let mut onion = Some(Box::new(built.onion));
+    for (at, hop) in keys.iter().enumerate() {
+        let received = onion.expect("there is a next hop");
+        assert_eq!(*received, hex_array(&hop["onion"]));
+        let key = SecretKey::from_slice(&hex(&hop["node_privkey"])).expect("a key");
+        let peeled = peel(&received, &HASH, path_key, |point| SharedSecret::new(point, &key).secret_bytes());
+        let peeled = peeled.expect("it opens");
+        assert_eq!(*peeled.payload, route[at].1);
+        onion = peeled.next;
+        path_key = hop.get("next_path_key").map(|key| Point(hex_array(key)));
+    }
+    assert_eq!(onion, None);
+}
+
 #[test]
 fn a_bad_onion_is_refused_for_the_first_reason() {
     let payloads = [vec![1; 30], vec![2; 40]];
