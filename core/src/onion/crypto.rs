@@ -15,6 +15,8 @@ pub(super) enum Purpose {
     Um,
     /// Hides a failure on its way back.
     Ammag,
+    /// Hides attribution data on their way back.
+    AmmagExt,
     /// Fills the packet behind its last payload.
     Pad,
     /// Turns a node's key into the one a blinded path shows.
@@ -28,6 +30,7 @@ impl Purpose {
             Purpose::Mu => b"mu",
             Purpose::Um => b"um",
             Purpose::Ammag => b"ammag",
+            Purpose::AmmagExt => b"ammagext",
             Purpose::Pad => b"pad",
             Purpose::BlindedNodeId => b"blinded_node_id",
         }

@@ -1,5 +1,6 @@
 //! The specification's vectors, and properties of what travels.
 
+mod attribution;
 mod failure;
 mod packet;
 mod payload;
@@ -7,8 +8,7 @@ mod payload;
 use serde_json::Value;
 
 /// Files of BOLT 4's vectors that are not read here, and why.
-const NOT_READ: [(&str, &str); 3] = [
-    ("attributable-errors.json", "attribution data is neither written nor asked for"),
+const NOT_READ: [(&str, &str); 2] = [
     ("blinded-onion-message.json", "onion messages are not spoken"),
     ("route-blinding.json", "blinded paths are neither made nor followed"),
 ];
