@@ -1,102 +1,102 @@
-//! Who spoilt or delayed an answer (BOLT 4, attribution data): each node on the way adds how long it held the HTLC,
-//! and authenticates that with all that it got from the node behind it.
-//!
-//! No node knows how far it is from the end of the route, so it makes one code for each possible distance; the sender
-//! knows, and checks that one. The data are 20 hold times, own first, and 20 blocks of codes: own codes for 19, 18 … 0
-//! hops behind, then those of the next node, of which one fewer can matter, and so on.
+//! Attribution data (BOLT 4): every hop adds its hold time and HMACs, so that the origin learns who held or damaged what.
 
-use bitcoin::hashes::Hash;
-use bitcoin::hashes::cmp::fixed_time_eq;
+use super::SharedSecret;
+use super::keys::{derive, hmac, same, xor_stream};
 
-use super::crypto::{Purpose, mac};
-use super::returned::rewrap;
+/// Hops that attribution data covers.
+pub const ATTRIBUTED_HOPS_MAX: usize = 20;
+/// Bytes of a hold time, and of a truncated HMAC.
+const UNIT: usize = 4;
+/// A hop adds an HMAC for each place it may have in the route; those for places further down drop out on the way:
+/// 20 + 19 + … + 1.
+const HMACS: usize = ATTRIBUTED_HOPS_MAX * (ATTRIBUTED_HOPS_MAX + 1) / 2;
+/// Bytes of all hold times.
+const HOLD_TIMES_BYTES: usize = ATTRIBUTED_HOPS_MAX * UNIT;
+/// Bytes of attribution data: hold times, then HMACs.
+pub const ATTRIBUTION_BYTES: usize = HOLD_TIMES_BYTES + HMACS * UNIT;
 
-/// The length of a route, at most.
-const HOPS_MAX: usize = 20;
+/// The `attribution_data` of `update_fail_htlc` and `update_fulfill_htlc`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Attribution(pub [u8; ATTRIBUTION_BYTES]);
 
-/// A hold time, and a truncated code.
-const WORD: usize = 4;
-
-/// All hold times.
-const TIMES_SIZE: usize = HOPS_MAX * WORD;
-
-/// All that `attribution_data` holds.
-pub const ATTRIBUTION_SIZE: usize = TIMES_SIZE + HOPS_MAX * (HOPS_MAX + 1) / 2 * WORD;
-
-/// What goes with an answer, be it a failure or a preimage.
-pub type Attribution = [u8; ATTRIBUTION_SIZE];
-
-/// Where the codes of the node `behind` begin.
-fn block(behind: usize) -> usize {
-    TIMES_SIZE + (behind * HOPS_MAX - behind * behind.saturating_sub(1) / 2) * WORD
+impl Default for Attribution {
+    /// What the last hop begins with, and a hop whose downstream peer sent none.
+    fn default() -> Attribution {
+        Attribution([0; _])
+    }
 }
 
-/// The code that a node makes which has `distance` hops behind it. Of each of those it covers the one code that is
-/// right at the same length of the route.
-fn code(um: &[u8; 32], answer: &[u8], data: &Attribution, distance: usize) -> [u8; WORD] {
-    let at = (HOPS_MAX - 1 - distance) * WORD;
-    let mut codes = [0; TIMES_SIZE];
-    for (behind, word) in (1..=distance).zip(codes.chunks_exact_mut(WORD)) {
-        let from = block(behind) + at;
-        word.copy_from_slice(&data[from..from + WORD]);
-    }
-    let code = mac(um, &[answer, &data[..(distance + 1) * WORD], &codes[..distance * WORD]]);
-    *code.as_byte_array().first_chunk().expect("a hash is longer")
+/// Where the HMACs of the `downstream`-th hop begin, in HMACs; it has one fewer than the hop before.
+fn block(downstream: usize) -> usize {
+    downstream * ATTRIBUTED_HOPS_MAX - downstream * downstream.saturating_sub(1) / 2
 }
 
-/// What a node sends along. `answer` is the `reason` before this node hides it: as it came from the node behind, or,
-/// at the failing node, `rewrap` of what `wrap` made. It is empty with a preimage. `behind` are the data that came
-/// from the node behind, if any did. BOLT 4 counts hold times in 100 ms.
-pub fn attribute(
-    shared_secret: &[u8; 32],
-    answer: &[u8],
-    behind: Option<&Attribution>,
-    hold_time_100ms: u32,
-) -> Box<Attribution> {
-    let mut data = Box::new(behind.copied().unwrap_or([0; ATTRIBUTION_SIZE]));
-    data.copy_within(..TIMES_SIZE - WORD, WORD);
-    data[..WORD].copy_from_slice(&hold_time_100ms.to_be_bytes());
-    // Every node moves one away from us, and its code for the greatest distance cannot be right any more.
-    for from in (0..HOPS_MAX - 1).rev() {
-        data.copy_within(block(from) + WORD..block(from + 1), block(from + 1));
-    }
-    let um = Purpose::Um.key(shared_secret);
-    for distance in 0..HOPS_MAX {
-        let at = block(0) + (HOPS_MAX - 1 - distance) * WORD;
-        let code = code(&um, answer, &data, distance);
-        data[at..at + WORD].copy_from_slice(&code);
-    }
-    Purpose::AmmagExt.apply(shared_secret, &mut *data);
-    data
+/// Range of bytes of HMACs `from..to`.
+fn hmacs(from: usize, to: usize) -> std::ops::Range<usize> {
+    HOLD_TIMES_BYTES + from * UNIT..HOLD_TIMES_BYTES + to * UNIT
 }
 
-/// The hold times that the sender finds, first hop first, up to the first whose code is wrong: if they end before the
-/// failing (or last) hop, then the last of them or the one behind it lies. `answer` is the `reason` that came, or
-/// empty with a preimage. Hops behind a failing one have no code that is right.
-pub fn hold_times(shared_secrets: &[[u8; 32]], answer: &[u8], data: &Attribution) -> Vec<u32> {
-    let mut times = Vec::new();
-    let (mut answer, mut data) = (answer.to_vec(), Box::new(*data));
-    for (hop, secret) in shared_secrets.iter().enumerate() {
-        let distance = shared_secrets.len() - 1 - hop;
-        if distance >= HOPS_MAX {
-            break;
+impl Attribution {
+    /// Adds this hop: call it on what came from downstream (or the default), before sending it upstream.
+    ///
+    /// `message` is the failure packet before this hop's layer (the sealed one at the hop that fails, `reason` as it
+    /// came at the others), empty for a fulfilled payment. The hold time counts units of 100 ms.
+    pub fn add_hop(&mut self, shared_secret: &SharedSecret, hold_time: u32, message: &[u8]) {
+        self.0.copy_within(..HOLD_TIMES_BYTES - UNIT, UNIT);
+        self.0[..UNIT].copy_from_slice(&hold_time.to_be_bytes());
+        // The HMACs move one block to the right, where there is room for one fewer: each hop's first HMAC, for the place
+        // furthest from the end, cannot be needed any more.
+        for downstream in (1..ATTRIBUTED_HOPS_MAX).rev() {
+            let len = ATTRIBUTED_HOPS_MAX - downstream;
+            let from = block(downstream - 1) + 1;
+            self.0.copy_within(hmacs(from, from + len), hmacs(block(downstream), 0).start);
         }
-        answer = rewrap(secret, &answer);
-        Purpose::AmmagExt.apply(secret, &mut *data);
-        let expected = code(&Purpose::Um.key(secret), &answer, &data, distance);
-        let at = block(0) + (HOPS_MAX - 1 - distance) * WORD;
-        if !fixed_time_eq(&expected, &data[at..at + WORD]) {
-            break;
+        let um = derive("um", shared_secret);
+        for hops_after in 0..ATTRIBUTED_HOPS_MAX {
+            let hmac = self.hmac(&um, hops_after, message);
+            let at = ATTRIBUTED_HOPS_MAX - 1 - hops_after;
+            self.0[hmacs(at, at + 1)].copy_from_slice(&hmac);
         }
-        times.push(u32::from_be_bytes(*data.first_chunk().expect("there are hold times")));
-        // What the node behind sent: our step back.
-        data.copy_within(WORD..TIMES_SIZE, 0);
-        data[TIMES_SIZE - WORD..TIMES_SIZE].fill(0);
-        for to in 0..HOPS_MAX - 1 {
-            data.copy_within(block(to + 1)..block(to + 2), block(to) + WORD);
-            data[block(to)..block(to) + WORD].fill(0);
-        }
-        data[block(HOPS_MAX - 1)..].fill(0);
+        self.crypt(shared_secret);
     }
-    times
+
+    /// Takes off the layer of the nearest hop, at the origin: its hold time, if its HMAC fits, and `self` becomes what it
+    /// had received from the next hop. `hops_after` counts the hops of the route behind it; `message` is the failure packet
+    /// with the same layer taken off.
+    pub fn take_hop(&mut self, shared_secret: &SharedSecret, hops_after: usize, message: &[u8]) -> Option<u32> {
+        let at = ATTRIBUTED_HOPS_MAX.checked_sub(hops_after + 1)?;
+        self.crypt(shared_secret);
+        let expected = self.hmac(&derive("um", shared_secret), hops_after, message);
+        let hold_time = self.0.first_chunk().copied().map(u32::from_be_bytes);
+        let hold_time = hold_time.filter(|_| same(&expected, &self.0[hmacs(at, at + 1)]));
+
+        self.0.copy_within(UNIT..HOLD_TIMES_BYTES, 0);
+        self.0[HOLD_TIMES_BYTES - UNIT..HOLD_TIMES_BYTES].fill(0);
+        for downstream in 1..ATTRIBUTED_HOPS_MAX {
+            let len = ATTRIBUTED_HOPS_MAX - downstream;
+            let from = block(downstream);
+            let to = block(downstream - 1);
+            self.0.copy_within(hmacs(from, from + len), hmacs(to + 1, 0).start);
+            self.0[hmacs(to, to + 1)].fill(0);
+        }
+        hold_time
+    }
+
+    fn crypt(&mut self, shared_secret: &SharedSecret) {
+        xor_stream(&derive("ammagext", shared_secret), 0, &mut self.0);
+    }
+
+    /// The HMAC of the nearest hop if so many hops follow it: over the message, the hold times of all these hops, and the
+    /// HMACs that those after it would have added in that place.
+    fn hmac(&self, um: &[u8; 32], hops_after: usize, message: &[u8]) -> [u8; UNIT] {
+        let hold_times = &self.0[..(hops_after + 1) * UNIT];
+        let mut downstream_hmacs = [0; (ATTRIBUTED_HOPS_MAX - 1) * UNIT];
+        for (index, slot) in downstream_hmacs.chunks_exact_mut(UNIT).take(hops_after).enumerate() {
+            // The hop `index + 1` further down has `hops_after - index - 1` hops after it.
+            let at = block(index + 1) + ATTRIBUTED_HOPS_MAX - 1 - hops_after;
+            slot.copy_from_slice(&self.0[hmacs(at, at + 1)]);
+        }
+        let full = hmac(um, &[message, hold_times, &downstream_hmacs[..hops_after * UNIT]]);
+        [full[0], full[1], full[2], full[3]]
+    }
 }

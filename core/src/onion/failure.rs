@@ -1,242 +1,364 @@
-//! Failures of payments (BOLT 4, failure messages): what each says, and its form.
+//! Failure codes, and the packet that carries one back to the origin (BOLT 4, failure messages and returning errors).
 
+use std::fmt;
+
+use super::keys::{derive, hmac, same, xor_stream};
+use super::tlv::{push_bigsize, read_bigsize};
+use super::{HMAC_BYTES, HOPS_MAX, SharedSecret};
 use crate::amount::Msat;
 use crate::ids::BlockHeight;
-use crate::wire::{BigSize, Reader};
 
-/// The sender's own onion could not be read: the failure returns unencrypted, made into one by the node before.
+/// Set when the failing hop could not read the onion, so that its upstream peer had to report.
 pub const BADONION: u16 = 0x8000;
-/// Trying again is of no use.
+/// Set when trying again is useless.
 pub const PERM: u16 = 0x4000;
-/// It concerns the node; otherwise one channel.
+/// Set when the whole node failed, not one of its channels.
 pub const NODE: u16 = 0x2000;
-/// A `channel_update` may tell more.
+/// Set when the sender's idea of the channel's policy was wrong.
 pub const UPDATE: u16 = 0x1000;
 
-/// Defines the failures: name, code, name of Core Lightning, and fields in the order of the wire.
+/// BOLT 4: failure and padding together take at least so much, so that the length does not tell which failure it is.
+const PADDED_BYTES: usize = 256;
+
+/// One row per failure: the variant with its fields in wire order, its code, its name.
 macro_rules! failures {
-    ($($(#[$doc:meta])* $name:ident ($code:expr, $text:literal)
-        $({ $($(#[$field_doc:meta])* $field:ident: $kind:ty,)* })?)*
-    ) => {
-        /// A failure, with its data. The `channel_update` of those that have the UPDATE bit is neither written nor
-        /// kept: BOLT 4 wants it empty, because it would tell who the payer is.
+    ($($(#[$doc:meta])* $variant:ident $({ $($(#[$field_doc:meta])* $field:ident: $type:ty),* })? = $code:literal $name:literal $($update:ident)?;)*) => {
+        /// A failure, as a hop reports it to the origin.
+        ///
+        /// The `channel_update` that some failures may carry is written empty and skipped on reading: BOLT 4 forbids to
+        /// apply it to the public graph, because it would tell the network who paid.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Failure {
-            $($(#[$doc])* $name $({ $($(#[$field_doc])* $field: $kind,)* })?,)*
+            $($(#[$doc])* $variant $({ $($(#[$field_doc])* $field: $type),* })?,)*
+            /// A code that is not known, or whose data is cut short. Its flags still say what to do.
+            Other {
+                /// The code.
+                code: u16,
+            },
         }
 
         impl Failure {
-            /// BOLT 4's code: flags and number.
+            /// The failure code: flags and number.
             pub fn code(&self) -> u16 {
                 match self {
-                    $(Failure::$name { .. } => $code,)*
+                    $(Failure::$variant { .. } => $code,)*
+                    Failure::Other { code } => *code,
                 }
             }
 
-            /// The data that stands between code and `channel_update`.
-            fn put_fields(&self, out: &mut Vec<u8>) {
+            /// Appends code and data (`failuremsg`).
+            pub fn encode(&self, out: &mut Vec<u8>) {
+                out.extend_from_slice(&self.code().to_be_bytes());
                 match self {
-                    $(Failure::$name $({ $($field,)* })? => { $($($field.put(out);)*)? })*
+                    $(Failure::$variant $({ $($field),* })? => {
+                        $($(Field::write($field, out);)*)?
+                        $(failures!(@$update); out.extend_from_slice(&[0, 0]);)?
+                    })*
+                    Failure::Other { .. } => {}
                 }
             }
 
-            fn take_fields(code: u16, reader: &mut Reader<'_>) -> Result<Failure, Undecoded> {
-                let cut = |_| Undecoded { code: Some(code) };
-                // Guards, since flags and number are joined by expressions.
+            /// Reads the data of a code; `None` when it is not known or cut short.
+            fn decode_data(code: u16, data: &mut &[u8]) -> Option<Failure> {
                 match code {
-                    $(code if code == $code => Ok(Failure::$name $({ $($field: Datum::take(reader).map_err(cut)?,)* })?),)*
-                    _ => Err(Undecoded { code: Some(code) }),
+                    $($code => Some(Failure::$variant $({ $($field: Field::read(data)?),* })?),)*
+                    _ => None,
                 }
             }
-        }
 
-        /// The failure's name as Core Lightning's `failcodename` gives it, for any code.
-        pub fn name_of(code: u16) -> &'static str {
-            match code {
-                $(code if code == $code => $text,)*
-                _ => "UNKNOWN",
+            /// The name of a code, if it has one.
+            fn name_of(code: u16) -> Option<&'static str> {
+                match code {
+                    $($code => Some($name),)*
+                    _ => None,
+                }
             }
+
+            /// Every code there is.
+            #[cfg(test)]
+            pub(super) const CODES: &[u16] = &[$($code),*];
         }
     };
+    (@update) => {};
 }
 
 failures! {
-    /// The node is out of order for now.
-    TemporaryNodeFailure(NODE | 2, "WIRE_TEMPORARY_NODE_FAILURE")
-    /// The node is out of order for good.
-    PermanentNodeFailure(PERM | NODE | 2, "WIRE_PERMANENT_NODE_FAILURE")
-    /// The node wants a feature that the onion does not have.
-    RequiredNodeFeatureMissing(PERM | NODE | 3, "WIRE_REQUIRED_NODE_FEATURE_MISSING")
-    /// The version of the onion is not known.
-    InvalidOnionVersion(BADONION | PERM | 4, "WIRE_INVALID_ONION_VERSION") {
-        /// SHA-256 of the onion as it came.
-        sha256_of_onion: [u8; 32],
-    }
-    /// The onion's authentication code is wrong.
-    InvalidOnionHmac(BADONION | PERM | 5, "WIRE_INVALID_ONION_HMAC") {
-        /// SHA-256 of the onion as it came.
-        sha256_of_onion: [u8; 32],
-    }
-    /// The onion's ephemeral key is no key.
-    InvalidOnionKey(BADONION | PERM | 6, "WIRE_INVALID_ONION_KEY") {
-        /// SHA-256 of the onion as it came.
-        sha256_of_onion: [u8; 32],
-    }
-    /// The channel to the next node cannot take the payment now.
-    TemporaryChannelFailure(UPDATE | 7, "WIRE_TEMPORARY_CHANNEL_FAILURE")
-    /// The channel to the next node is gone.
-    PermanentChannelFailure(PERM | 8, "WIRE_PERMANENT_CHANNEL_FAILURE")
-    /// The channel wants a feature that the onion does not have.
-    RequiredChannelFeatureMissing(PERM | 9, "WIRE_REQUIRED_CHANNEL_FEATURE_MISSING")
-    /// There is no such channel.
-    UnknownNextPeer(PERM | 10, "WIRE_UNKNOWN_NEXT_PEER")
-    /// The amount is below the channel's `htlc_minimum_msat`.
-    AmountBelowMinimum(UPDATE | 11, "WIRE_AMOUNT_BELOW_MINIMUM") {
-        /// The amount of the incoming HTLC.
+    /// The node cannot do it now.
+    TemporaryNodeFailure = 0x2002 "WIRE_TEMPORARY_NODE_FAILURE";
+    /// The node cannot do it.
+    PermanentNodeFailure = 0x6002 "WIRE_PERMANENT_NODE_FAILURE";
+    /// The node requires a feature that the onion lacks.
+    RequiredNodeFeatureMissing = 0x6003 "WIRE_REQUIRED_NODE_FEATURE_MISSING";
+    /// The onion's version is not known.
+    InvalidOnionVersion {
+        /// Of the onion that was received.
+        sha256_of_onion: [u8; 32]
+    } = 0xc004 "WIRE_INVALID_ONION_VERSION";
+    /// The onion's HMAC is wrong.
+    InvalidOnionHmac {
+        /// Of the onion that was received.
+        sha256_of_onion: [u8; 32]
+    } = 0xc005 "WIRE_INVALID_ONION_HMAC";
+    /// The onion's ephemeral key is not a point.
+    InvalidOnionKey {
+        /// Of the onion that was received.
+        sha256_of_onion: [u8; 32]
+    } = 0xc006 "WIRE_INVALID_ONION_KEY";
+    /// The channel cannot take the HTLC now: capacity, count, feerate, a peer that is offline.
+    TemporaryChannelFailure = 0x1007 "WIRE_TEMPORARY_CHANNEL_FAILURE" update;
+    /// The channel cannot take any HTLC again.
+    PermanentChannelFailure = 0x4008 "WIRE_PERMANENT_CHANNEL_FAILURE";
+    /// The channel requires a feature that the onion lacks.
+    RequiredChannelFeatureMissing = 0x4009 "WIRE_REQUIRED_CHANNEL_FEATURE_MISSING";
+    /// There is no such channel here.
+    UnknownNextPeer = 0x400a "WIRE_UNKNOWN_NEXT_PEER";
+    /// Below the channel's `htlc_minimum_msat`.
+    AmountBelowMinimum {
+        /// What was to be forwarded.
+        htlc_msat: Msat
+    } = 0x100b "WIRE_AMOUNT_BELOW_MINIMUM" update;
+    /// Less than the channel's fee.
+    FeeInsufficient {
+        /// What came in.
+        htlc_msat: Msat
+    } = 0x100c "WIRE_FEE_INSUFFICIENT" update;
+    /// Less than the channel's `cltv_expiry_delta` between incoming and outgoing expiry.
+    IncorrectCltvExpiry {
+        /// The incoming expiry.
+        cltv_expiry: BlockHeight
+    } = 0x100d "WIRE_INCORRECT_CLTV_EXPIRY" update;
+    /// The expiry is too near.
+    ExpiryTooSoon = 0x100e "WIRE_EXPIRY_TOO_SOON" update;
+    /// The final hop does not want it: unknown hash, wrong secret, too little, too near. One answer for all, so that a
+    /// prober learns nothing.
+    IncorrectOrUnknownPaymentDetails {
+        /// What came in.
         htlc_msat: Msat,
-    }
-    /// The fee is below what the channel asks.
-    FeeInsufficient(UPDATE | 12, "WIRE_FEE_INSUFFICIENT") {
-        /// The amount of the incoming HTLC.
-        htlc_msat: Msat,
-    }
-    /// The difference of the expiries is below the channel's `cltv_expiry_delta`.
-    IncorrectCltvExpiry(UPDATE | 13, "WIRE_INCORRECT_CLTV_EXPIRY") {
-        /// The expiry of the incoming HTLC.
-        cltv_expiry: BlockHeight,
-    }
-    /// The HTLC would expire too soon to be passed on.
-    ExpiryTooSoon(UPDATE | 14, "WIRE_EXPIRY_TOO_SOON")
-    /// The last node does not know the hash, or does not take this much, this late, with this secret.
-    IncorrectOrUnknownPaymentDetails(PERM | 15, "WIRE_INCORRECT_OR_UNKNOWN_PAYMENT_DETAILS") {
-        /// The amount of the incoming HTLC.
-        htlc_msat: Msat,
-        /// The last node's block height.
-        height: BlockHeight,
-    }
-    /// The HTLC at the last node expires before what the onion says.
-    FinalIncorrectCltvExpiry(18, "WIRE_FINAL_INCORRECT_CLTV_EXPIRY") {
-        /// The expiry of the incoming HTLC.
-        cltv_expiry: BlockHeight,
-    }
-    /// The HTLC at the last node has less than what the onion says.
-    FinalIncorrectHtlcAmount(19, "WIRE_FINAL_INCORRECT_HTLC_AMOUNT") {
-        /// The amount of the incoming HTLC.
-        incoming_htlc_amt: Msat,
-    }
-    /// The channel to the next node is switched off.
-    ChannelDisabled(UPDATE | 20, "WIRE_CHANNEL_DISABLED") {
-        /// Reserved; zero.
-        disabled_flags: u16,
-    }
-    /// The HTLC expires too far in the future.
-    ExpiryTooFar(21, "WIRE_EXPIRY_TOO_FAR")
-    /// The node could not read its payload.
-    InvalidOnionPayload(PERM | 22, "WIRE_INVALID_ONION_PAYLOAD") {
-        /// The type of the record at fault.
-        tlv_type: BigSize,
-        /// Where in the decrypted bytes.
-        offset: u16,
-    }
-    /// The other parts of the payment did not arrive in time.
-    MppTimeout(23, "WIRE_MPP_TIMEOUT")
-    /// Anything that went wrong within a blinded route.
-    InvalidOnionBlinding(BADONION | PERM | 24, "WIRE_INVALID_ONION_BLINDING") {
-        /// SHA-256 of the onion as it came.
-        sha256_of_onion: [u8; 32],
-    }
-}
-
-/// Bytes that are no failure known here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Undecoded {
-    /// The code they begin with, if they are long enough.
-    pub code: Option<u16>,
+        /// Where the final hop's chain was.
+        height: BlockHeight
+    } = 0x400f "WIRE_INCORRECT_OR_UNKNOWN_PAYMENT_DETAILS";
+    /// The final HTLC's expiry is below what the payload says.
+    FinalIncorrectCltvExpiry {
+        /// The incoming expiry.
+        cltv_expiry: BlockHeight
+    } = 0x0012 "WIRE_FINAL_INCORRECT_CLTV_EXPIRY";
+    /// The final HTLC brings less than the payload says.
+    FinalIncorrectHtlcAmount {
+        /// What came in.
+        incoming_htlc_amt: Msat
+    } = 0x0013 "WIRE_FINAL_INCORRECT_HTLC_AMOUNT";
+    /// The channel is disabled.
+    ChannelDisabled {
+        /// No flags are defined.
+        disabled_flags: u16
+    } = 0x1014 "WIRE_CHANNEL_DISABLED" update;
+    /// The expiry is too far in the future.
+    ExpiryTooFar = 0x0015 "WIRE_EXPIRY_TOO_FAR";
+    /// The payload could not be obeyed.
+    InvalidOnionPayload {
+        /// Type of the record at fault.
+        kind: u64,
+        /// Where it begins.
+        offset: u16
+    } = 0x4016 "WIRE_INVALID_ONION_PAYLOAD";
+    /// Not all parts came in time.
+    MppTimeout = 0x0017 "WIRE_MPP_TIMEOUT";
+    /// Anything that goes wrong inside a blinded path.
+    InvalidOnionBlinding {
+        /// Of the onion that was received; zeros when reported from inside the path.
+        sha256_of_onion: [u8; 32]
+    } = 0xc018 "WIRE_INVALID_ONION_BLINDING";
 }
 
 impl Failure {
-    /// Its name as Core Lightning's `failcodename` gives it.
+    /// Its name, as lightning tools print it.
     pub fn name(&self) -> &'static str {
-        name_of(self.code())
+        Failure::name_of(self.code()).unwrap_or("WIRE_UNKNOWN_FAILURE")
     }
 
-    /// Is trying again of no use?
-    pub fn is_permanent(&self) -> bool {
-        self.code() & PERM != 0
+    /// Whether all of these flags are set.
+    pub fn has(&self, flags: u16) -> bool {
+        self.code() & flags == flags
     }
 
-    /// Does it concern the whole node?
-    pub fn is_node(&self) -> bool {
-        self.code() & NODE != 0
+    /// Reads code and data. Bytes that follow are ignored, data that is missing leaves [`Failure::Other`]; `None` only
+    /// where there is not even a code.
+    pub fn decode(message: &[u8]) -> Option<Failure> {
+        let (code, mut data) = message.split_first_chunk()?;
+        let code = u16::from_be_bytes(*code);
+        Some(Failure::decode_data(code, &mut data).unwrap_or(Failure::Other { code }))
     }
 
-    /// The failure of a node that could not open the onion, as `update_fail_malformed_htlc` tells it.
-    /// A code with the BADONION bit that is not known here says no more than that the onion was bad.
-    pub fn of_malformed(failure_code: u16, sha256_of_onion: [u8; 32]) -> Failure {
-        match failure_code {
-            0xc004 => Failure::InvalidOnionVersion { sha256_of_onion },
-            0xc006 => Failure::InvalidOnionKey { sha256_of_onion },
-            0xc018 => Failure::InvalidOnionBlinding { sha256_of_onion },
-            _ => Failure::InvalidOnionHmac { sha256_of_onion },
-        }
-    }
-
-    /// Appends the `failuremsg`.
-    pub fn encode(&self, out: &mut Vec<u8>) {
-        self.code().put(out);
-        self.put_fields(out);
-        if self.code() & UPDATE != 0 {
-            0u16.put(out);
-        }
-    }
-
-    /// Reads a `failuremsg`. BOLT 4: bytes behind what is known are ignored, and so is a `channel_update`, whole or
-    /// not.
-    pub fn decode(bytes: &[u8]) -> Result<Failure, Undecoded> {
-        let mut reader = Reader::new(bytes);
-        let code = reader.read().map_err(|_| Undecoded { code: None })?;
-        Failure::take_fields(code, &mut reader)
+    /// What to report upstream when the downstream peer answered `update_fail_malformed_htlc`. `None` when its code lacks
+    /// BADONION, which BOLT 2 (removing an HTLC) forbids.
+    pub fn from_malformed(code: u16, sha256_of_onion: [u8; 32]) -> Option<Failure> {
+        let known = Failure::decode_data(code, &mut &sha256_of_onion[..]);
+        (code & BADONION != 0).then_some(known.unwrap_or(Failure::Other { code }))
     }
 }
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({:#06x})", self.name(), self.code())
+    }
+}
+
+/// In rows it stands as it travels.
+impl bincode::Encode for Failure {
+    fn encode<E: bincode::enc::Encoder>(&self, encoder: &mut E) -> Result<(), bincode::error::EncodeError> {
+        let mut message = Vec::new();
+        self.encode(&mut message);
+        bincode::Encode::encode(&message, encoder)
+    }
+}
+
+impl<C> bincode::Decode<C> for Failure {
+    fn decode<D: bincode::de::Decoder<Context = C>>(decoder: &mut D) -> Result<Failure, bincode::error::DecodeError> {
+        let message = <Vec<u8> as bincode::Decode<C>>::decode(decoder)?;
+        Failure::decode(&message).ok_or(bincode::error::DecodeError::Other("a failure without a code"))
+    }
+}
+
+bincode::impl_borrow_decode!(Failure);
 
 /// A field of a failure.
-pub(super) trait Datum: Sized {
-    /// Appends it.
-    fn put(&self, out: &mut Vec<u8>);
-    /// Reads it.
-    fn take(reader: &mut Reader<'_>) -> Result<Self, Cut>;
+trait Field: Sized {
+    fn write(&self, out: &mut Vec<u8>);
+    fn read(data: &mut &[u8]) -> Option<Self>;
 }
 
-/// The bytes end within a field, or are none.
-pub(super) struct Cut;
+impl<const N: usize> Field for [u8; N] {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self);
+    }
+    fn read(data: &mut &[u8]) -> Option<[u8; N]> {
+        let (bytes, rest) = data.split_first_chunk()?;
+        *data = rest;
+        Some(*bytes)
+    }
+}
 
-macro_rules! plain {
-    ($($kind:ty, $inner:ty, |$value:ident| $bytes:expr, $wrap:expr;)*) => {$(
-        impl Datum for $kind {
-            fn put(&self, out: &mut Vec<u8>) {
-                let $value = self;
-                out.extend_from_slice(&$bytes);
-            }
-            fn take(reader: &mut Reader<'_>) -> Result<Self, Cut> {
-                reader.read::<$inner>().map($wrap).map_err(|_| Cut)
-            }
+impl Field for u16 {
+    fn write(&self, out: &mut Vec<u8>) {
+        self.to_be_bytes().write(out);
+    }
+    fn read(data: &mut &[u8]) -> Option<u16> {
+        Field::read(data).map(u16::from_be_bytes)
+    }
+}
+
+impl Field for BlockHeight {
+    fn write(&self, out: &mut Vec<u8>) {
+        self.0.to_be_bytes().write(out);
+    }
+    fn read(data: &mut &[u8]) -> Option<BlockHeight> {
+        Field::read(data).map(u32::from_be_bytes).map(BlockHeight)
+    }
+}
+
+impl Field for Msat {
+    fn write(&self, out: &mut Vec<u8>) {
+        self.0.to_be_bytes().write(out);
+    }
+    fn read(data: &mut &[u8]) -> Option<Msat> {
+        Field::read(data).map(u64::from_be_bytes).map(Msat)
+    }
+}
+
+/// The only bare number of 64 bits is a record's type, which is a bigsize.
+impl Field for u64 {
+    fn write(&self, out: &mut Vec<u8>) {
+        push_bigsize(out, *self);
+    }
+    fn read(data: &mut &[u8]) -> Option<u64> {
+        let (value, len) = read_bigsize(data)?;
+        *data = &data[len..];
+        Some(value)
+    }
+}
+
+/// The packet before the first encryption: HMAC, failure, padding.
+pub(super) fn seal(failure: &Failure, shared_secret: &SharedSecret) -> Vec<u8> {
+    let mut message = Vec::with_capacity(64);
+    failure.encode(&mut message);
+    seal_message(&message, PADDED_BYTES, shared_secret)
+}
+
+/// As [`seal`], for any message and length of padding.
+pub(super) fn seal_message(message: &[u8], padded_bytes: usize, shared_secret: &SharedSecret) -> Vec<u8> {
+    let pad = padded_bytes.saturating_sub(message.len());
+    let mut packet = Vec::with_capacity(HMAC_BYTES + 2 + message.len() + 2 + pad);
+    packet.resize(HMAC_BYTES, 0);
+    packet.extend_from_slice(&(message.len() as u16).to_be_bytes());
+    packet.extend_from_slice(message);
+    packet.extend_from_slice(&(pad as u16).to_be_bytes());
+    packet.resize(packet.len() + pad, 0);
+    let hmac = hmac(&derive("um", shared_secret), &[&packet[HMAC_BYTES..]]);
+    packet[..HMAC_BYTES].copy_from_slice(&hmac);
+    packet
+}
+
+/// The `reason` with which the hop that fails a payment answers its upstream peer.
+pub fn wrap(failure: &Failure, shared_secret: &SharedSecret) -> Vec<u8> {
+    let mut packet = seal(failure, shared_secret);
+    rewrap(&mut packet, shared_secret);
+    packet
+}
+
+/// Adds this hop's layer to a `reason` that came from downstream.
+pub fn rewrap(reason: &mut [u8], shared_secret: &SharedSecret) {
+    xor_stream(&derive("ammag", shared_secret), 0, reason);
+}
+
+/// A failure and who reported it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attributed {
+    /// Index of the hop, 0 is the first after the origin.
+    pub hop: usize,
+    /// What it reports.
+    pub failure: Failure,
+}
+
+/// No hop's HMAC fits, or the authentic message has no code: some hop on the path damages failures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Undecodable;
+
+impl fmt::Display for Undecodable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the failure cannot be decrypted: a node on the path damaged it")
+    }
+}
+
+impl std::error::Error for Undecodable {}
+
+/// Finds out, at the origin, who failed the payment and why. `shared_secrets` are those of the route, nearest hop first.
+pub fn unwrap(shared_secrets: &[SharedSecret], reason: &[u8]) -> Result<Attributed, Undecodable> {
+    let mut packet = reason.to_vec();
+    let mut found = None;
+    // BOLT 4, origin node: the number of tries is constant, so that the time until the origin tries again does not tell
+    // the nodes on the path how long the route is or who failed it.
+    for hop in 0..HOPS_MAX.max(shared_secrets.len()) {
+        let shared_secret = shared_secrets.get(hop).unwrap_or(&[0; 32]);
+        rewrap(&mut packet, shared_secret);
+        let failure = open(&packet, shared_secret);
+        if found.is_none() && hop < shared_secrets.len() {
+            found = failure.map(|failure| (hop, failure));
         }
-    )*};
-}
-plain! {
-    u16, u16, |value| value.to_be_bytes(), |value| value;
-    [u8; 32], [u8; 32], |value| *value, |value| value;
-    Msat, u64, |value| value.0.to_be_bytes(), Msat;
-    BlockHeight, u32, |value| value.0.to_be_bytes(), BlockHeight;
+    }
+    match found {
+        Some((hop, Some(failure))) => Ok(Attributed { hop, failure }),
+        Some((_, None)) | None => Err(Undecodable),
+    }
 }
 
-impl Datum for BigSize {
-    fn put(&self, out: &mut Vec<u8>) {
-        let mut bytes = [0; 9];
-        self.write(&mut crate::wire::Cursor::new(&mut bytes)).expect("a BigSize has at most 9 bytes");
-        out.extend_from_slice(&bytes[..self.size()]);
+/// Outer `None`: the HMAC is not this hop's. Inner `None`: it is, but there is no failure inside.
+fn open(packet: &[u8], shared_secret: &SharedSecret) -> Option<Option<Failure>> {
+    let (expected, body) = packet.split_at_checked(HMAC_BYTES)?;
+    if !same(&hmac(&derive("um", shared_secret), &[body]), expected) {
+        return None;
     }
-    fn take(reader: &mut Reader<'_>) -> Result<Self, Cut> {
-        BigSize::read(reader).map_err(|_| Cut)
-    }
+    Some(body.split_first_chunk().and_then(|(len, rest)| {
+        let len = usize::from(u16::from_be_bytes(*len));
+        Failure::decode(rest.get(..len)?)
+    }))
 }

@@ -217,7 +217,8 @@ pub(super) fn preimage(part: u64) -> Preimage {
 fn onion(receiver: u8, part: u64) -> [u8; ONION_SIZE] {
     let hops = [receiver, 9].map(|seed| (signer(seed).node_id().parse().expect("a node's key"), [part as u8; 20]));
     let len = 1 + (part % 2) as usize;
-    onion::build(&[7; 32], &hops[..len], &preimage(part).payment_hash().0).expect("it is short").onion
+    let payment_hash = preimage(part).payment_hash();
+    onion::build(&[7; 32], hops.into_iter().take(len), &payment_hash.0).expect("it is short").packet
 }
 
 /// Alice opened the channel.
