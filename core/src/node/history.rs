@@ -3,19 +3,22 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::{Io, Node};
+use crate::channel::{Channel, Phase};
 use crate::clock::Wall;
 use crate::command::{Command, LoadRange};
-use crate::ids::{PaymentHash, Preimage, QueryId, RequestId};
+use crate::ids::{NodeId, PaymentHash, Preimage, QueryId, RequestId};
+use crate::invoices::{self, InvoiceEndRow, InvoicePaidRow, InvoiceRow};
 use crate::limits::HISTORY_PAGE_ROWS;
 use crate::payment::rows::{
     ForwardRow, ForwardState, PartRow, PartState, PaymentEndRow, PaymentRow, hash_key, index_key,
 };
+use crate::request::channel::{CloseCause, ClosedChannel};
+use crate::request::invoice::{DelInvoice, InvoiceFilter, ListInvoices};
 use crate::request::payment::{
     ForwardInfo, ForwardStatus, ListForwards, ListPays, PayInfo, PayStatus, SendPayInfo, WaitSendPay,
 };
-use crate::invoices::{self, InvoiceEndRow, InvoicePaidRow, InvoiceRow};
-use crate::request::invoice::{DelInvoice, InvoiceFilter, ListInvoices};
 use crate::request::{ListIndex, Page, Request, RequestError, Response};
+use crate::side::Side;
 use crate::store::{Row, Table};
 
 /// Rows that one question may bring into memory.
@@ -56,16 +59,35 @@ pub(crate) struct Query {
 
 enum Question {
     /// Was this hash paid already? Then tell; else do what was asked.
-    Paid { payment_hash: PaymentHash, then: Box<Request>, ends_asked: bool },
-    Pays { filter: ListPays, details_asked: bool },
-    SendPays { filter: ListPays, details_asked: bool },
-    Part { wait: WaitSendPay, details_asked: bool },
+    Paid {
+        payment_hash: PaymentHash,
+        then: Box<Request>,
+        ends_asked: bool,
+    },
+    Pays {
+        filter: ListPays,
+        details_asked: bool,
+    },
+    SendPays {
+        filter: ListPays,
+        details_asked: bool,
+    },
+    Part {
+        wait: WaitSendPay,
+        details_asked: bool,
+    },
     Forwards(ListForwards),
     Invoices(ListInvoices),
+    Closed(Option<NodeId>),
     /// One invoice in whatever state: what is to be done with it?
-    Invoice { index: u64, then: InvoiceThen },
+    Invoice {
+        index: u64,
+        then: InvoiceThen,
+    },
     /// The first payment of an invoice after the one that the client knows.
-    PaidInvoice { index: Option<u64> },
+    PaidInvoice {
+        index: Option<u64>,
+    },
 }
 
 /// What is to be done with an invoice that was read back.
@@ -197,8 +219,7 @@ pub(super) fn part_info(number: u64, part: &PartRow, payment: &PaymentRow) -> Se
         description: payment.description.clone(),
         preimage,
         error_onion: failure.filter(|failure| failure.erring_index.is_none()).map(|failure| failure.raw.clone()),
-        message: (status == PayStatus::Pending)
-            .then(|| "Monitor status with listpays or waitsendpay".to_owned()),
+        message: (status == PayStatus::Pending).then(|| "Monitor status with listpays or waitsendpay".to_owned()),
     }
 }
 
@@ -211,9 +232,9 @@ fn pay_info(index: u64, stored: &Stored) -> Option<PayInfo> {
     };
     let alive = |part: &&PartRow| !matches!(part.state, PartState::Failed { .. });
     let under_way = || stored.parts.values().filter(alive);
-    let amount = under_way().map(|part| part.content.amount()).try_fold(crate::amount::Msat::ZERO, |sum, amount| {
-        amount.map(|amount| sum.saturating_add(amount))
-    });
+    let amount = under_way()
+        .map(|part| part.content.amount())
+        .try_fold(crate::amount::Msat::ZERO, |sum, amount| amount.map(|amount| sum.saturating_add(amount)));
     let sent = under_way().fold(crate::amount::Msat::ZERO, |sum, part| sum.saturating_add(part.content.first().amount));
     Some(PayInfo {
         payment_hash: payment.payment_hash,
@@ -293,7 +314,9 @@ impl Node {
             return io.reply(request, Err(RequestError::generic(text)));
         }
         let one_is_enough = matches!(query.question, Question::PaidInvoice { index: None });
-        if within && !one_is_enough && rows.len() >= HISTORY_PAGE_ROWS
+        if within
+            && !one_is_enough
+            && rows.len() >= HISTORY_PAGE_ROWS
             && let Some(last) = rows.last()
         {
             span.from = last.key.to_vec();
@@ -340,9 +363,9 @@ impl Node {
         let rows = std::mem::take(&mut query.rows);
         match query.question {
             Question::Paid { payment_hash, then, .. } => {
-                let paid = gather(&rows).into_iter().find(|(_, stored)| {
-                    stored.end.as_ref().is_some_and(|end| end.preimage.is_some())
-                });
+                let paid = gather(&rows)
+                    .into_iter()
+                    .find(|(_, stored)| stored.end.as_ref().is_some_and(|end| end.preimage.is_some()));
                 match paid {
                     Some((index, stored)) => {
                         let (Some(payment), Some(end)) = (stored.payment, stored.end) else { return };
@@ -374,11 +397,19 @@ impl Node {
                 let result = ended_part(&wait, &gather(&rows));
                 io.reply(request, result);
             }
+            Question::Closed(peer) => {
+                let read = |owned: &OwnedRow| {
+                    let row = Row { table: owned.table, key: &owned.key, value: &owned.value };
+                    row.decode::<ClosedChannelRow>().ok().map(|ClosedChannelRow(closed)| closed)
+                };
+                let closed = rows.iter().filter_map(read).filter(|c| peer.is_none_or(|peer| peer == c.peer_id));
+                io.reply(request, Ok(Response::ClosedChannels(closed.collect())));
+            }
             Question::Invoices(filter) => {
                 let mut seen = 0;
-                let invoices = gather_invoices(&rows).into_iter().map(|(index, (row, end))| {
-                    invoices::info(index, &row, end.as_ref(), io.clock.wall)
-                });
+                let invoices = gather_invoices(&rows)
+                    .into_iter()
+                    .map(|(index, (row, end))| invoices::info(index, &row, end.as_ref(), io.clock.wall));
                 let invoices = invoices.filter(|info| in_page(&filter.page, info.created_index, &mut seen)).collect();
                 io.reply(request, Ok(Response::Invoices(invoices)));
             }
@@ -458,7 +489,8 @@ impl Node {
     /// The first payment after `last_pay_index`, of which there is one.
     pub(super) fn ask_paid_invoice(&mut self, io: &mut Io<'_>, request: RequestId, last_pay_index: u64) {
         let key = invoices::index_key(last_pay_index.saturating_add(1));
-        let span = Span { table: Table::InvoicePaid, from: key.as_slice().to_vec(), prefix: key.as_slice()[..0].to_vec() };
+        let span =
+            Span { table: Table::InvoicePaid, from: key.as_slice().to_vec(), prefix: key.as_slice()[..0].to_vec() };
         self.ask(io, request, Question::PaidInvoice { index: None }, vec![span]);
     }
 
@@ -530,4 +562,54 @@ fn ended_part(wait: &WaitSendPay, payments: &BTreeMap<u64, Stored>) -> Result<Re
         return Err(RequestError::new(RequestError::PAY_NO_SUCH_PAYMENT, text));
     };
     super::pay::part_result(number, part, payment)
+}
+
+/// A channel that has ended, for `listclosedchannels`.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub(crate) struct ClosedChannelRow(pub(crate) ClosedChannel);
+
+impl crate::store::RowValue for ClosedChannelRow {
+    const TABLE: Table = Table::ClosedChannel;
+}
+
+impl Node {
+    /// Remembers a channel that is over.
+    pub(super) fn store_closed(&mut self, io: &mut Io<'_>, channel: &Channel, reason: &str) {
+        let row = channel.row();
+        let to_us = channel.ledger().base().local;
+        let cause = match channel.phase() {
+            Phase::OnChain { spent: Some(_), .. } if reason.contains("agreement") => CloseCause::User,
+            Phase::OnChain { reason: Some(_), .. } => CloseCause::Local,
+            Phase::OnChain { .. } => CloseCause::Onchain,
+            _ => CloseCause::Unknown,
+        };
+        let closed = ClosedChannel {
+            peer_id: channel.peer(),
+            channel_id: channel.id(),
+            short_channel_id: channel.scid(),
+            alias: row.alias,
+            channel_type: self.channel_type_of(channel),
+            opener: row.opener,
+            closer: None,
+            private: !row.announce,
+            funding: channel.funding().outpoint,
+            commitments: crate::side::PerSide {
+                local: channel.ledger().latest_number(Side::Local) + 1,
+                remote: channel.ledger().latest_number(Side::Remote) + 1,
+            },
+            htlcs_sent: channel.ledger().next_id(Side::Local).0,
+            total_msat: channel.capacity().to_msat(),
+            final_to_us_msat: to_us,
+            min_to_us_msat: to_us,
+            max_to_us_msat: to_us,
+            last_commitment_txid: None,
+            last_commitment_fee_msat: None,
+            cause,
+        };
+        io.put(crate::store::Key::new().u32(channel.key().0), &ClosedChannelRow(closed));
+    }
+
+    pub(super) fn on_list_closed(&mut self, io: &mut Io<'_>, request: RequestId, peer: Option<NodeId>) {
+        self.ask(io, request, Question::Closed(peer), vec![Span::all(Table::ClosedChannel)]);
+    }
 }

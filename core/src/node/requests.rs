@@ -7,7 +7,8 @@ use super::history::{InvoiceThen, no_invoice};
 use super::{Io, Node, NodeTimer};
 use crate::amount::{Msat, Sat};
 use crate::chain::{Backend, FEERATE_FLOOR_PER_KW};
-use crate::channel::{Channel, CloseReason, CloseTerms, HtlcState as ChannelHtlcState, Link, Phase, Policy, Stage};
+use crate::channel::ledger::Stage;
+use crate::channel::{Channel, CloseReason, CloseTerms, HtlcState as ChannelHtlcState, Link, Phase, Policy};
 use crate::command::Command;
 use crate::config::Network;
 use crate::ids::{ChannelKey, NodeId, PaymentHash, PaymentSecret, Preimage, RequestId};
@@ -15,8 +16,8 @@ use crate::invoice::{Currency, Description, Fallback, Features as InvoiceFeature
 use crate::invoices::{self, InvoiceEndRow, InvoiceRow};
 use crate::onion::Failure;
 use crate::request::channel::{
-    ChannelName, ChannelPolicy, ChannelState, Close, HtlcInfo, HtlcProgress, HtlcStage,
-    ListPeerChannels, PeerChannel, SetChannel, Traffic,
+    ChannelName, ChannelPolicy, ChannelState, Close, HtlcInfo, HtlcProgress, HtlcStage, ListPeerChannels, PeerChannel,
+    SetChannel, Traffic,
 };
 use crate::request::graph::{GraphChannel, GraphNode, ListChannels};
 use crate::request::invoice::{
@@ -49,7 +50,7 @@ impl Node {
             Request::Ping(ping) => return self.on_ping(io, id, &ping),
             Request::ListPeerChannels(filter) => Ok(Response::PeerChannels(self.peer_channels(&filter))),
             Request::ListClosedChannels { id: peer } => return self.on_list_closed(io, id, peer),
-            Request::FundChannel(fund) => return self.on_fund_channel(io, id, fund),
+            Request::FundChannel(fund) => return self.on_fund_channel(io, id, *fund),
             Request::Close(close) => return self.on_close(io, id, close),
             Request::SetChannel(set) => self.on_set_channel(io, &set),
             Request::NewAddr(kind) => Ok(Response::Addresses(self.wallet.new_addresses(kind, io.out))),
@@ -230,10 +231,14 @@ impl Node {
         let conn = self.peers.get(peer).and_then(|known| known.session.as_ref()).map(|session| session.conn);
         let Some(conn) = conn else { return Err(RequestError::generic("Peer not connected")) };
         let busy = self.index.of_peer(peer).any(|key| {
-            self.channels.get(&key).is_some_and(|channel| !matches!(channel.phase(), Phase::OnChain { .. } | Phase::Closed))
+            self.channels
+                .get(&key)
+                .is_some_and(|channel| !matches!(channel.phase(), Phase::OnChain { .. } | Phase::Closed))
         });
         if busy && !disconnect.force {
-            return Err(RequestError::generic("Peer has (at least one) channel: use force=true to disconnect all the same"));
+            return Err(RequestError::generic(
+                "Peer has (at least one) channel: use force=true to disconnect all the same",
+            ));
         }
         self.cut(io, peer, conn, "asked for by the operator");
         Ok(Response::Done)
@@ -545,8 +550,9 @@ impl Node {
         invoice.route_hints = hints;
         invoice.features = InvoiceFeatures::from_bits(&[8, 14, 17]);
         for script in &create.fallbacks {
-            let fallback = Fallback::from_script(script)
-                .ok_or_else(|| RequestError::invalid_params("fallbacks: an address of a kind that invoices cannot hold"))?;
+            let fallback = Fallback::from_script(script).ok_or_else(|| {
+                RequestError::invalid_params("fallbacks: an address of a kind that invoices cannot hold")
+            })?;
             invoice.fallbacks.push(fallback);
         }
         let to_sign = invoice.prepare().map_err(|error| RequestError::invalid_params(error.to_string()))?;
@@ -606,13 +612,16 @@ impl Node {
                 }
             };
             if wanted {
-                usable.push((receivable, RouteHintHop {
-                    node_id: channel.peer(),
-                    short_channel_id: scid,
-                    fee_base_msat: peer.policy.fee_base_msat,
-                    fee_proportional_millionths: peer.policy.fee_proportional_millionths,
-                    cltv_expiry_delta: peer.policy.cltv_expiry_delta,
-                }));
+                usable.push((
+                    receivable,
+                    RouteHintHop {
+                        node_id: channel.peer(),
+                        short_channel_id: scid,
+                        fee_base_msat: peer.policy.fee_base_msat,
+                        fee_proportional_millionths: peer.policy.fee_proportional_millionths,
+                        cltv_expiry_delta: peer.policy.cltv_expiry_delta,
+                    },
+                ));
             }
         }
         usable.sort_by_key(|(receivable, _)| std::cmp::Reverse(*receivable));

@@ -48,7 +48,7 @@ pub enum RestoreError {
         error: RowError,
     },
     /// A channel is not whole.
-    Channel(channel::RestoreError),
+    Channel(rows::RestoreError),
 }
 
 impl std::fmt::Display for RestoreError {
