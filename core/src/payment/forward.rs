@@ -124,6 +124,11 @@ impl Forwards {
         self.open.get(&incoming)
     }
 
+    /// All incoming HTLCs that are on their way.
+    pub fn keys(&self) -> impl Iterator<Item = IncomingKey> + '_ {
+        self.open.keys().copied()
+    }
+
     /// It has ended.
     pub fn end(&mut self, incoming: IncomingKey) -> Option<Open> {
         self.open.remove(&incoming)

@@ -251,6 +251,11 @@ impl Outgoing {
         self.parts.keys().copied()
     }
 
+    /// Indices of all payments in flight.
+    pub fn indices(&self) -> impl Iterator<Item = u64> + '_ {
+        self.payments.keys().copied()
+    }
+
     /// Ends a part: it is in flight no more. Returns its row for the caller to store with its new state.
     pub fn end_part(&mut self, number: u64) -> Option<PartRow> {
         self.parts.remove(&number).map(|part| part.row)
