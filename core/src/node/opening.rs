@@ -5,7 +5,7 @@ use bitcoin::{OutPoint, Psbt, ScriptBuf, TxOut};
 use super::{Io, Node};
 use crate::amount::Sat;
 use crate::channel::{Channel, ChannelError, Cx, OpenFeatures, OpenRequest, Opening, Progress};
-use crate::command::{Command, Level, Watch};
+use crate::command::Level;
 use crate::ids::{ChannelId, ChannelKey, ConnId, KeysIndex, NodeId, RequestId};
 use crate::limits::{CHANNELS_MAX, CHANNELS_PER_PEER_MAX, UNFUNDED_CHANNELS_MAX, UNFUNDED_CHANNELS_PER_PEER_MAX};
 use crate::request::channel::{ChannelFunded, FundChannel};

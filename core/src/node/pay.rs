@@ -166,7 +166,7 @@ impl Node {
     fn parse_invoice(&self, text: &str) -> Result<Invoice, RequestError> {
         let invoice =
             Invoice::parse(text).map_err(|error| RequestError::invalid_params(format!("Invalid invoice: {error}")))?;
-        if invoice.currency.network() != self.config.network.bitcoin() {
+        if invoice.currency != self.config.network {
             let text = format!(
                 "Invalid invoice: it is for the network {}, this node is on {}",
                 invoice.currency.name(),
@@ -297,7 +297,7 @@ impl Node {
             payment_secret: invoice.payment_secret,
             metadata: invoice.metadata.clone(),
             hints: invoice.route_hints.clone(),
-            multi_part: invoice.features.supports(16),
+            multi_part: invoice.features.says(crate::wire::Feature::BasicMpp),
             retry_until: io.clock.mono.plus_ms(wish.retry_for_s.saturating_mul(1000)),
             avoid: Vec::new(),
             avoid_hints: wish
@@ -554,6 +554,15 @@ impl Node {
 
     // --- sendpay, sendonion, waitsendpay, createonion ----------------------------------------------------------------
 
+    /// The payment in flight of a hash: that of the group, or the latest.
+    fn in_flight(&self, payment_hash: PaymentHash, group: Option<u64>) -> Option<(u64, u64)> {
+        let mut in_flight = self.outgoing.by_hash(payment_hash);
+        match group {
+            Some(group) => in_flight.find(|(known, _)| *known == group),
+            None => in_flight.last(),
+        }
+    }
+
     /// The payment that a part joins, begun if there is none.
     fn payment_for_part(
         &mut self,
@@ -562,11 +571,7 @@ impl Node {
         group: Option<u64>,
         part_id: u64,
     ) -> Result<PartPlace, RequestError> {
-        let mut in_flight = self.outgoing.by_hash(row.payment_hash);
-        let found = match group {
-            Some(group) => in_flight.find(|(known, _)| *known == group),
-            None => in_flight.last(),
-        };
+        let found = self.in_flight(row.payment_hash, group);
         if let Some((_, index)) = found {
             let payment = self.outgoing.payment(index).expect("it is in flight");
             let before = payment.parts.get(&part_id);
@@ -716,11 +721,7 @@ impl Node {
 
     pub(super) fn on_wait_sendpay(&mut self, io: &mut Io<'_>, request: RequestId, wait: WaitSendPay) {
         let part_id = wait.part_id.unwrap_or(0);
-        let mut in_flight = self.outgoing.by_hash(wait.payment_hash);
-        let found = match wait.group_id {
-            Some(group) => in_flight.find(|(known, _)| *known == group),
-            None => in_flight.last(),
-        };
+        let found = self.in_flight(wait.payment_hash, wait.group_id);
         let under_way = found.and_then(|(group, index)| {
             let number = *self.outgoing.payment(index)?.parts.get(&part_id)?;
             self.outgoing.part(number).map(|_| group)

@@ -385,6 +385,8 @@ impl Node {
             Consequence::Ignore => {}
             Consequence::Warn => io.send(conn, wire::Warning { channel_id, data: text.as_bytes() }),
             Consequence::WarnDisconnect => self.warn_and_cut(io, node, conn, channel_id, &text),
+            // Our data is old, or the peer's is: it must close, and nothing of ours may be broadcast.
+            Consequence::AskToClose => io.send(conn, wire::Error { channel_id, data: text.as_bytes() }),
             Consequence::Fail => {
                 self.with_channel(io, key, |channel, cx| channel.fail(cx, error));
             }

@@ -1,7 +1,6 @@
 //! What control clients ask. Each request is answered in the turn it comes in, or a waiter stands for it until then.
 
 use secp256k1::Message as Digest;
-use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
 
 use super::history::{InvoiceThen, no_invoice};
 use super::{Io, Node, NodeTimer};
@@ -10,9 +9,8 @@ use crate::chain::{Backend, FEERATE_FLOOR_PER_KW};
 use crate::channel::ledger::Stage;
 use crate::channel::{Channel, CloseReason, CloseTerms, HtlcState as ChannelHtlcState, Link, Phase, Policy};
 use crate::command::Command;
-use crate::config::Network;
 use crate::ids::{ChannelKey, NodeId, PaymentHash, PaymentSecret, Preimage, RequestId};
-use crate::invoice::{Currency, Description, Fallback, Features as InvoiceFeatures, Invoice, RouteHintHop};
+use crate::invoice::{Description, Fallback, Invoice, RouteHintHop};
 use crate::invoices::{self, InvoiceEndRow, InvoiceRow};
 use crate::onion::Failure;
 use crate::request::channel::{
@@ -51,7 +49,7 @@ impl Node {
             Request::ListPeerChannels(filter) => Ok(Response::PeerChannels(self.peer_channels(&filter))),
             Request::ListClosedChannels { id: peer } => return self.on_list_closed(io, id, peer),
             Request::FundChannel(fund) => return self.on_fund_channel(io, id, *fund),
-            Request::Close(close) => return self.on_close(io, id, close),
+            Request::Close(close) => return self.on_close(io, id, *close),
             Request::SetChannel(set) => self.on_set_channel(io, &set),
             Request::NewAddr(kind) => Ok(Response::Addresses(self.wallet.new_addresses(kind, io.out))),
             Request::ListFunds { spent } => Ok(Response::Funds(self.funds(spent))),
@@ -81,7 +79,7 @@ impl Node {
                 let sent = self.wallet.send_psbt(&send, io.out);
                 sent.map(|sent| Response::PsbtSent(Box::new(sent))).map_err(RequestError::from)
             }
-            Request::Invoice(create) => self.on_create_invoice(io, create),
+            Request::Invoice(create) => self.on_create_invoice(io, *create),
             Request::ListInvoices(filter) => return self.on_list_invoices(io, id, filter),
             Request::WaitInvoice { label } => return self.on_wait_invoice(io, id, &label),
             Request::WaitAnyInvoice(wait) => return self.on_wait_any_invoice(io, id, &wait),
@@ -535,20 +533,20 @@ impl Node {
                 Description::Hash(sha256::Hash::hash(create.description.as_bytes()).to_byte_array())
             }
         };
-        let currency = match self.config.network {
-            Network::Mainnet => Currency::Bitcoin,
-            Network::Testnet4 => Currency::Testnet,
-            Network::Signet => Currency::Signet,
-            Network::Regtest => Currency::Regtest,
-        };
         let (hints, mut warnings) = self.route_hints(&create.expose, create.amount_msat);
-        let mut invoice =
-            Invoice::new(currency, io.clock.wall.unix_s(), payment_hash, payment_secret, description, self.id);
+        let mut invoice = Invoice::new(
+            self.config.network,
+            io.clock.wall.unix_s(),
+            payment_hash,
+            payment_secret,
+            description,
+            self.id,
+        );
         invoice.amount = create.amount_msat;
         invoice.expiry_s = create.expiry_s;
         invoice.min_final_cltv_expiry_delta = create.cltv.unwrap_or(FINAL_CLTV_DELTA);
         invoice.route_hints = hints;
-        invoice.features = InvoiceFeatures::from_bits(&[8, 14, 17]);
+        invoice.features = self.features.only(Context::Invoice);
         for script in &create.fallbacks {
             let fallback = Fallback::from_script(script).ok_or_else(|| {
                 RequestError::invalid_params("fallbacks: an address of a kind that invoices cannot hold")
@@ -557,10 +555,7 @@ impl Node {
         }
         let to_sign = invoice.prepare().map_err(|error| RequestError::invalid_params(error.to_string()))?;
         let (compact, recovery_id) = io.signer.sign_recoverable(&Digest::from_digest(to_sign.digest()));
-        let recovery_id = RecoveryId::from_i32(i32::from(recovery_id)).expect("the signer makes valid signatures");
-        let signature =
-            RecoverableSignature::from_compact(&compact, recovery_id).expect("the signer makes valid signatures");
-        let bolt11 = to_sign.finish(&signature);
+        let bolt11 = to_sign.finish(&compact, recovery_id);
         let expires_at_s = invoice.expires_at_s();
         self.invoices.see(io.clock);
         let row = InvoiceRow {
