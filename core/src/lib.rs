@@ -1,8 +1,24 @@
-//! The pure state machine of a Lightning node.
+//! The pure state machine of a Lightning node: timestamped events in, commands out.
 
 #![forbid(unsafe_code)]
 
 pub mod amount;
+pub mod chain;
+pub mod channel;
 pub mod clock;
+pub mod command;
+pub mod config;
+pub mod event;
 pub mod ids;
+pub mod limits;
+pub mod onion;
+pub mod peer;
+pub mod request;
+pub mod rng;
 pub mod side;
+pub mod signer;
+pub mod store;
+pub mod timer;
+pub mod transport;
+pub mod tx;
+pub mod wire;

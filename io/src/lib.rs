@@ -1,1 +1,5 @@
 //! The daemon: a mio poll loop around the pure core.
+
+pub mod config;
+pub mod log;
+pub mod seed;

@@ -1,1 +1,3 @@
-//! Tests and benchmarks that cross the crates.
+//! What tests of the whole share.
+
+pub mod daemon;

@@ -1,0 +1,8 @@
+//! Stories of channels.
+
+mod ledger;
+mod limits;
+mod lives;
+mod pair;
+mod reestablish;
+mod tapes;

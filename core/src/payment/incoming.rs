@@ -1,0 +1,251 @@
+//! Payments to us: parts are held until their sum is there, then all are claimed in one turn, or none is.
+//!
+//! Nothing of this is in rows. A part that is held is an HTLC of its channel, and a restart hands every such HTLC in
+//! again; a claim is written with each HTLC's removal, so it is known for all parts or for none.
+
+use std::collections::BTreeMap;
+
+use crate::amount::Msat;
+use crate::clock::Mono;
+use crate::ids::{BlockHeight, ChannelKey, HtlcId, PaymentHash};
+use crate::timer::Timers;
+
+/// One HTLC that is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldPart {
+    /// On which channel.
+    pub channel: ChannelKey,
+    /// Which.
+    pub id: HtlcId,
+    /// What it carries.
+    pub amount: Msat,
+    /// When it times out.
+    pub cltv_expiry: u32,
+}
+
+/// The parts of one payment so far.
+#[derive(Clone, Debug)]
+struct Set {
+    total: Msat,
+    parts: Vec<HeldPart>,
+}
+
+impl Set {
+    fn received(&self) -> Msat {
+        self.parts.iter().map(|part| part.amount).sum()
+    }
+}
+
+/// All payments to us that are not complete.
+#[derive(Debug, Default)]
+pub struct Incoming {
+    sets: BTreeMap<PaymentHash, Set>,
+    timers: Timers<PaymentHash>,
+}
+
+/// What the onion of a part says, as far as it concerns the sum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartTerms {
+    /// BOLT 4 `amt_to_forward`.
+    pub amt_to_forward: Msat,
+    /// BOLT 4 `outgoing_cltv_value`.
+    pub outgoing_cltv_value: u32,
+    /// BOLT 4 `total_msat`.
+    pub total: Msat,
+}
+
+/// What the invoice asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvoiceTerms {
+    /// Its amount, if it names one.
+    pub amount: Option<Msat>,
+    /// Its `min_final_cltv_expiry_delta`.
+    pub final_cltv_delta: u32,
+}
+
+/// Why a part is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// BOLT 4 `final_incorrect_htlc_amount`: the last forwarder kept money back.
+    Amount,
+    /// BOLT 4 `final_incorrect_cltv_expiry`: the last forwarder kept time back.
+    Expiry,
+    /// BOLT 4 `incorrect_or_unknown_payment_details`: whatever else. One answer for all, so that nobody can probe.
+    Details,
+}
+
+/// What becomes of a part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// More is to come.
+    Hold,
+    /// The sum is there: claim all of these.
+    Claim {
+        /// Every part.
+        parts: Vec<HeldPart>,
+        /// Their sum.
+        received: Msat,
+    },
+    /// Not this one.
+    Refuse(Refused),
+}
+
+/// BOLT 4, payload format and basic multi-part payments: may this part be accepted at all?
+fn check(part: &HeldPart, terms: &PartTerms, invoice: &InvoiceTerms, height: BlockHeight) -> Result<(), Refused> {
+    if part.amount < terms.amt_to_forward {
+        return Err(Refused::Amount);
+    }
+    if part.cltv_expiry < terms.outgoing_cltv_value {
+        return Err(Refused::Expiry);
+    }
+    // The next block may come while the claim is under way, so the delta counts from the present tip.
+    if part.cltv_expiry < height.0.saturating_add(invoice.final_cltv_delta) {
+        return Err(Refused::Details);
+    }
+    if let Some(amount) = invoice.amount {
+        let too_much = amount.0.saturating_mul(2);
+        if terms.total < amount || terms.total.0 > too_much {
+            return Err(Refused::Details);
+        }
+    }
+    Ok(())
+}
+
+impl Incoming {
+    /// A part for an invoice of ours that is open, with the right secret.
+    pub fn part(
+        &mut self,
+        payment_hash: PaymentHash,
+        part: HeldPart,
+        terms: PartTerms,
+        invoice: InvoiceTerms,
+        height: BlockHeight,
+        deadline: Mono,
+    ) -> Verdict {
+        if let Err(refused) = check(&part, &terms, &invoice, height) {
+            return Verdict::Refuse(refused);
+        }
+        let set = self.sets.entry(payment_hash).or_insert_with(|| Set { total: terms.total, parts: Vec::new() });
+        // BOLT 4: total_msat must be the same in every part.
+        if set.total != terms.total {
+            return Verdict::Refuse(Refused::Details);
+        }
+        if set.parts.is_empty() {
+            self.timers.set(payment_hash, deadline);
+        }
+        // A restart or a reconnection may hand a part in twice.
+        if !set.parts.iter().any(|held| (held.channel, held.id) == (part.channel, part.id)) {
+            set.parts.push(part);
+        }
+        if set.received() < set.total {
+            return Verdict::Hold;
+        }
+        let set = self.sets.remove(&payment_hash).expect("it was just there");
+        self.timers.clear(payment_hash);
+        Verdict::Claim { received: set.received(), parts: set.parts }
+    }
+
+    /// Takes one payment whose parts have not come in time (BOLT 4 `mpp_timeout`).
+    pub fn pop_late(&mut self, now: Mono) -> Option<Vec<HeldPart>> {
+        let payment_hash = self.timers.pop_due(now)?;
+        self.sets.remove(&payment_hash).map(|set| set.parts)
+    }
+
+    /// Takes the parts that are held for a hash, such as when its invoice expires or is deleted.
+    pub fn take(&mut self, payment_hash: PaymentHash) -> Vec<HeldPart> {
+        self.timers.clear(payment_hash);
+        self.sets.remove(&payment_hash).map(|set| set.parts).unwrap_or_default()
+    }
+
+    /// Takes single parts that time out before `height`: too near to their end to be held on.
+    pub fn take_expiring(&mut self, height: BlockHeight) -> Vec<HeldPart> {
+        let mut taken = Vec::new();
+        let timers = &mut self.timers;
+        self.sets.retain(|payment_hash, set| {
+            set.parts.retain(|part| {
+                let near = part.cltv_expiry <= height.0;
+                if near {
+                    taken.push(*part);
+                }
+                !near
+            });
+            if set.parts.is_empty() {
+                timers.clear(*payment_hash);
+            }
+            !set.parts.is_empty()
+        });
+        taken
+    }
+
+    /// When the next payment is too late.
+    pub fn next_deadline(&self) -> Option<Mono> {
+        self.timers.next()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HASH: PaymentHash = PaymentHash([7; 32]);
+    const INVOICE: InvoiceTerms = InvoiceTerms { amount: Some(Msat(1_000)), final_cltv_delta: 18 };
+
+    fn part(id: u64, amount: u64) -> HeldPart {
+        HeldPart { channel: ChannelKey(1), id: HtlcId(id), amount: Msat(amount), cltv_expiry: 150 }
+    }
+
+    fn terms(amount: u64, total: u64) -> PartTerms {
+        PartTerms { amt_to_forward: Msat(amount), outgoing_cltv_value: 150, total: Msat(total) }
+    }
+
+    fn offer(incoming: &mut Incoming, id: u64, amount: u64, total: u64) -> Verdict {
+        incoming.part(HASH, part(id, amount), terms(amount, total), INVOICE, BlockHeight(100), Mono(60_000))
+    }
+
+    #[test]
+    fn parts_are_held_until_the_sum_is_there() {
+        let mut incoming = Incoming::default();
+        assert_eq!(offer(&mut incoming, 0, 400, 1_000), Verdict::Hold);
+        assert_eq!(offer(&mut incoming, 0, 400, 1_000), Verdict::Hold, "handed in twice, it counts once");
+        assert_eq!(incoming.next_deadline(), Some(Mono(60_000)));
+        let all = vec![part(0, 400), part(1, 600)];
+        assert_eq!(offer(&mut incoming, 1, 600, 1_000), Verdict::Claim { parts: all, received: Msat(1_000) });
+        assert_eq!(incoming.next_deadline(), None);
+    }
+
+    #[test]
+    fn an_incomplete_payment_goes_back_whole() {
+        let mut incoming = Incoming::default();
+        offer(&mut incoming, 0, 400, 1_000);
+        offer(&mut incoming, 1, 500, 1_000);
+        assert_eq!(incoming.pop_late(Mono(59_999)), None);
+        assert_eq!(incoming.pop_late(Mono(60_000)), Some(vec![part(0, 400), part(1, 500)]));
+        assert_eq!(incoming.pop_late(Mono(70_000)), None);
+    }
+
+    #[test]
+    fn what_does_not_fit_the_invoice_is_refused() {
+        let mut incoming = Incoming::default();
+        let details = Verdict::Refuse(Refused::Details);
+        assert_eq!(offer(&mut incoming, 0, 999, 999), details, "too little");
+        assert_eq!(offer(&mut incoming, 0, 2_001, 2_001), details, "more than twice as much");
+        let mut late = part(0, 1_000);
+        late.cltv_expiry = 117;
+        let terms_late = PartTerms { outgoing_cltv_value: 117, ..terms(1_000, 1_000) };
+        let verdict = incoming.part(HASH, late, terms_late, INVOICE, BlockHeight(100), Mono(1));
+        assert_eq!(verdict, details, "too near to its end");
+        let verdict = incoming.part(HASH, part(0, 900), terms(1_000, 1_000), INVOICE, BlockHeight(100), Mono(1));
+        assert_eq!(verdict, Verdict::Refuse(Refused::Amount), "the forwarder kept something");
+        assert_eq!(offer(&mut incoming, 0, 400, 1_000), Verdict::Hold);
+        assert_eq!(offer(&mut incoming, 1, 600, 1_001), details, "another total than the first part's");
+    }
+
+    #[test]
+    fn a_part_near_its_end_goes_back_alone() {
+        let mut incoming = Incoming::default();
+        offer(&mut incoming, 0, 400, 1_000);
+        assert_eq!(incoming.take_expiring(BlockHeight(149)), vec![]);
+        assert_eq!(incoming.take_expiring(BlockHeight(150)), vec![part(0, 400)]);
+        assert_eq!(incoming.next_deadline(), None);
+    }
+}

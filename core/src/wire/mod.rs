@@ -1,0 +1,10 @@
+//! Messages of BOLT 1, 2, 7 and the onion message of BOLT 4; feature bits of BOLT 9.
+
+pub mod codec;
+pub mod features;
+pub mod message;
+pub mod tlv;
+
+pub use codec::{BigSize, Cursor, Field, Full, Reader};
+pub use features::{ChannelType, Feature, Features};
+pub use message::*;

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Installs what the tests need below the checkout, then runs every check: format, lints, all tests.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# A real bitcoind and a real Core Lightning client, both in folders of their own.
+if [ -z "${LEYDEN_BITCOIND:-}" ]; then
+  tests/install-bitcoind.sh .bitcoind
+fi
+if ! .venv/bin/python -c 'import pyln.client' 2>/dev/null; then
+  python3 -m venv .venv
+  .venv/bin/pip install --quiet --disable-pip-version-check 'pyln-client>=24.11'
+fi
+
+cargo fmt --all --check
+cargo clippy --workspace --all-targets --locked -- -D warnings
+cargo build --workspace --bins --locked
+cargo test --workspace --locked

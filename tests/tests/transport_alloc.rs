@@ -1,0 +1,122 @@
+//! The transport allocates nothing for a message: not to send it, not to receive it, not to rotate keys.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use leyden_core::transport::{BufferPool, Ephemeral, Incoming, Lane, StaticKey, Transport};
+use secp256k1::ecdh::SharedSecret;
+use secp256k1::{PublicKey, SECP256K1, SecretKey};
+
+thread_local! {
+    /// Allocations of this thread alone: the test harness has threads of its own.
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+impl Counting {
+    fn count() {
+        // A thread that is ending has no counter any more, and nothing to measure.
+        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+    }
+}
+
+// Counting needs a global allocator, whose trait is unsafe; every call goes to the system's allocator unchanged.
+#[allow(unsafe_code)]
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        Counting::count();
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        Counting::count();
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        Counting::count();
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+fn allocations() -> u64 {
+    ALLOCATIONS.with(Cell::get)
+}
+
+struct Key(SecretKey);
+
+impl StaticKey for Key {
+    fn public(&self) -> PublicKey {
+        self.0.public_key(SECP256K1)
+    }
+
+    fn ecdh(&mut self, point: &PublicKey) -> [u8; 32] {
+        SharedSecret::new(point, &self.0).secret_bytes()
+    }
+}
+
+fn key(byte: u8) -> Key {
+    Key(SecretKey::from_slice(&[byte; 32]).expect("a small scalar"))
+}
+
+fn ephemeral(byte: u8) -> Ephemeral {
+    Ephemeral::new([byte; 32]).expect("a small scalar")
+}
+
+/// Moves what `from` may send to `to`, `chunk` bytes at a time: how many messages arrived.
+fn carry(from: &mut Transport, to: &mut Transport, chunk: usize, key: &mut Key, pool: &mut BufferPool) -> usize {
+    let mut count = 0;
+    while !from.writable().is_empty() {
+        let bytes = from.writable();
+        let size = bytes.len().min(chunk);
+        to.received(&bytes[..size], key, pool, |_, _, incoming| {
+            if let Incoming::Message(message) = incoming {
+                assert!(message.iter().all(|&byte| byte == 7));
+                count += 1;
+            }
+        })
+        .expect("an honest peer");
+        from.wrote(size, pool);
+    }
+    count
+}
+
+#[test]
+fn no_message_allocates_in_either_direction() {
+    let (mut alice_key, mut bob_key) = (key(1), key(2));
+    let mut pool = BufferPool::new(4);
+    let mut alice = Transport::initiator(&bob_key.public(), ephemeral(3), &mut pool);
+    let mut bob = Transport::responder(ephemeral(4));
+    carry(&mut alice, &mut bob, 1000, &mut bob_key, &mut pool);
+    carry(&mut bob, &mut alice, 1000, &mut alice_key, &mut pool);
+    carry(&mut alice, &mut bob, 1000, &mut bob_key, &mut pool);
+    assert!(alice.is_open() && bob.is_open());
+
+    let before = allocations();
+    assert!(before > 0, "the counter works");
+    let message = [7; 65_535];
+    let mut arrived = 0;
+    // Over 500 messages each way pass every rotation; the odd chunks leave frames half read and half written.
+    for round in 0..600 {
+        let size = [20, 1_300, 2, 65_535, 452][round % 5];
+        let chunk = [1_448, 17, 100_000, 65_000][round % 4];
+        alice.stage(Lane::Channel, &message[..size], &mut pool).expect("room");
+        alice.stage(Lane::Channel, &message[..20], &mut pool).expect("room");
+        bob.stage(Lane::Gossip, &message[..size.min(1_000)], &mut pool).expect("credit");
+        alice.release();
+        bob.release();
+        arrived += carry(&mut alice, &mut bob, chunk, &mut bob_key, &mut pool);
+        arrived += carry(&mut bob, &mut alice, chunk, &mut alice_key, &mut pool);
+    }
+    assert_eq!(allocations() - before, 0);
+    assert_eq!(arrived, 3 * 600);
+    assert_eq!((pool.read_lent(), pool.write_lent()), (0, 0));
+}
