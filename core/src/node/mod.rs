@@ -10,6 +10,7 @@ mod chain;
 mod effects;
 mod history;
 mod opening;
+mod pay;
 mod payments;
 mod peers;
 mod requests;
@@ -103,6 +104,7 @@ pub struct Node {
     pub(crate) incoming: Incoming,
     pub(crate) forwards: Forwards,
     pub(crate) old_policies: BTreeMap<ChannelKey, channel::Policy>,
+    pub(crate) update_timestamps: BTreeMap<ChannelKey, u32>,
     pub(crate) invoices: Invoices,
     pub(crate) wallet: Wallet,
     pub(crate) effects: Vec<Effect>,
@@ -110,13 +112,14 @@ pub struct Node {
     pub(crate) timers: Timers<NodeTimer>,
     pub(crate) queries: BTreeMap<QueryId, history::Query>,
     pub(crate) next_query: u64,
+    pub(crate) transaction_queries: BTreeMap<QueryId, (RequestId, crate::wallet::TransactionsQuery)>,
     pub(crate) block_waiters: BTreeMap<RequestId, BlockHeight>,
     pub(crate) close_waiters: BTreeMap<ChannelKey, Vec<RequestId>>,
     pub(crate) ping_waiters: BTreeMap<NodeId, VecDeque<RequestId>>,
     pub(crate) fees_collected: crate::amount::Msat,
     pub(crate) hollow_channels: usize,
+    pub(crate) recent: BTreeMap<BlockHeight, bitcoin::BlockHash>,
     pub(crate) claims: BTreeMap<bitcoin::OutPoint, chain::ClaimRow>,
-    pub(crate) stopping: bool,
 }
 
 /// Finds channels by their other names.
@@ -271,10 +274,6 @@ impl Node {
             effects: &mut self.effects,
         };
         Some(work(&mut pending.opening, &mut cx))
-    }
-
-    pub(crate) fn backend_is_up(&self) -> bool {
-        self.chain.backend == Backend::Up
     }
 
     fn on_request_gone(&mut self, id: RequestId) {

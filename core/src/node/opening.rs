@@ -1,17 +1,17 @@
 //! Opening channels: between the peer's messages, the wallet and the client that asked.
 
-use bitcoin::{Amount, OutPoint, Psbt, ScriptBuf, TxOut};
+use bitcoin::{OutPoint, Psbt, ScriptBuf, TxOut};
 
 use super::{Io, Node};
 use crate::amount::Sat;
 use crate::channel::{Channel, ChannelError, Cx, OpenFeatures, OpenRequest, Opening, Progress};
-use crate::command::{Command, Level, Watch};
+use crate::command::Level;
 use crate::ids::{ChannelId, ChannelKey, ConnId, KeysIndex, NodeId, RequestId};
 use crate::limits::{CHANNELS_MAX, CHANNELS_PER_PEER_MAX, UNFUNDED_CHANNELS_MAX, UNFUNDED_CHANNELS_PER_PEER_MAX};
 use crate::request::channel::{ChannelFunded, FundChannel};
 use crate::request::{AmountOrAll, RequestError, Response};
 use crate::side::Side;
-use crate::wallet::Choice;
+use crate::wallet::{FundSpec, InputChoice, Pay};
 use crate::wire::{self, Feature, Message};
 
 /// An opening under way, and who waits for it.
@@ -42,6 +42,26 @@ impl Node {
             any_segwit: both(Feature::ShutdownAnysegwit),
         };
         Some((conn, features))
+    }
+
+    /// What stays in the wallet for bumping commitments with anchors.
+    pub(super) fn emergency_reserve(&self) -> Sat {
+        let anchors = self.channels.values().filter(|channel| channel.funding().format.has_anchors()).count();
+        crate::wallet::anchor_reserve(anchors)
+    }
+
+    fn fund_spec<'a>(
+        &self,
+        pay: Pay,
+        feerate_per_kw: u32,
+        min_confirmations: u32,
+        only: Option<&'a [OutPoint]>,
+    ) -> FundSpec<'a> {
+        let inputs = match only {
+            Some(only) => InputChoice::Exactly(only),
+            None => InputChoice::Any { min_confirmations },
+        };
+        FundSpec { pay, feerate_per_kw, inputs, emergency_reserve: self.emergency_reserve(), reserve_blocks: 0 }
     }
 
     fn draw_channel(&mut self, io: &mut Io<'_>) -> (ChannelKey, KeysIndex) {
@@ -77,12 +97,7 @@ impl Node {
         }
     }
 
-    fn begin_opening(
-        &mut self,
-        io: &mut Io<'_>,
-        request: RequestId,
-        fund: FundChannel,
-    ) -> Result<(), RequestError> {
+    fn begin_opening(&mut self, io: &mut Io<'_>, request: RequestId, fund: FundChannel) -> Result<(), RequestError> {
         if !self.chain.synced {
             let text = "Still syncing with the bitcoin network: wait until getinfo shows no warning_lightningd_sync";
             return Err(RequestError::new(RequestError::FUNDING_STILL_SYNCING_BITCOIN, text));
@@ -102,7 +117,9 @@ impl Node {
             Some([12]) => (features.anchors, features.scid_alias) = (false, false),
             Some([12, 22]) if features.anchors => features.scid_alias = false,
             Some(bits) => {
-                return Err(RequestError::invalid_params(format!("channel_type {bits:?} is not supported with this peer")));
+                return Err(RequestError::invalid_params(format!(
+                    "channel_type {bits:?} is not supported with this peer"
+                )));
             }
         }
         let feerate_per_kw = self.feerate(fund.feerate);
@@ -110,10 +127,10 @@ impl Node {
         let funding = match fund.amount {
             AmountOrAll::Amount(amount) => amount,
             AmountOrAll::All => {
-                let choice = Choice { min_confirmations: fund.min_confirmations, only: only.clone(), all: true };
-                let outputs = vec![TxOut { value: Amount::ZERO, script_pubkey: dummy_funding_script() }];
-                let built = self.build(io, outputs, feerate_per_kw, choice)?;
-                let most = Sat::from(built.psbt.unsigned_tx.output[0].value);
+                let pay = Pay::AllTo(dummy_funding_script());
+                let plan =
+                    self.wallet.plan(&self.fund_spec(pay, feerate_per_kw, fund.min_confirmations, only.as_deref()))?;
+                let most = Sat::from(plan.outputs[0].value);
                 let max = if features.large { self.channel_config.funding_max } else { Sat((1 << 24) - 1) };
                 most.min(max)
             }
@@ -123,9 +140,8 @@ impl Node {
             return Err(RequestError::generic(text));
         }
         // Whether the wallet can pay is known now; an opening that cannot be funded would only annoy the peer.
-        let choice = Choice { min_confirmations: fund.min_confirmations, only: only.clone(), all: false };
-        let output = TxOut { value: funding.to_amount(), script_pubkey: dummy_funding_script() };
-        self.build(io, vec![output], feerate_per_kw, choice)?;
+        let pay = Pay::Outputs(vec![TxOut { value: funding.to_amount(), script_pubkey: dummy_funding_script() }]);
+        self.wallet.plan(&self.fund_spec(pay, feerate_per_kw, fund.min_confirmations, only.as_deref()))?;
 
         let (key, keys) = self.draw_channel(io);
         let close_script = match fund.close_to {
@@ -152,20 +168,14 @@ impl Node {
             out: io.out,
             effects: &mut self.effects,
         };
-        let opening =
-            Opening::open(&mut cx, conn, open).map_err(|error| match error {
-                ChannelError::Parameter { field: "funding_satoshis", .. } => {
-                    RequestError::new(RequestError::FUND_MAX_EXCEEDED, error.to_string())
-                }
-                error => RequestError::generic(error.to_string()),
-            })?;
-        let funding = FundingPlan {
-            request,
-            feerate_per_kw,
-            min_confirmations: fund.min_confirmations,
-            only,
-            psbt: None,
-        };
+        let opening = Opening::open(&mut cx, conn, open).map_err(|error| match error {
+            ChannelError::Parameter { field: "funding_satoshis", .. } => {
+                RequestError::new(RequestError::FUND_MAX_EXCEEDED, error.to_string())
+            }
+            error => RequestError::generic(error.to_string()),
+        })?;
+        let funding =
+            FundingPlan { request, feerate_per_kw, min_confirmations: fund.min_confirmations, only, psbt: None };
         self.openings.insert(key, Pending { opening, funding: Some(funding) });
         Ok(())
     }
@@ -174,23 +184,22 @@ impl Node {
     pub(super) fn on_funding_needed(&mut self, io: &mut Io<'_>, key: ChannelKey, script: ScriptBuf, amount: Sat) {
         let Some(plan) = self.openings.get_mut(&key).and_then(|pending| pending.funding.as_mut()) else { return };
         let (feerate_per_kw, request) = (plan.feerate_per_kw, plan.request);
-        let choice = Choice { min_confirmations: plan.min_confirmations, only: plan.only.clone(), all: false };
-        let output = TxOut { value: amount.to_amount(), script_pubkey: script.clone() };
-        match self.build(io, vec![output], feerate_per_kw, choice) {
-            Ok(built) => {
-                let tx = &built.psbt.unsigned_tx;
-                let vout = tx.output.iter().position(|output| output.script_pubkey == script);
-                let vout = vout.expect("the transaction was built to pay this script") as u32;
-                let outpoint = OutPoint { txid: tx.compute_txid(), vout };
+        let (min_confirmations, only) = (plan.min_confirmations, plan.only.clone());
+        let pay = Pay::Outputs(vec![TxOut { value: amount.to_amount(), script_pubkey: script }]);
+        let mut spec = self.fund_spec(pay, feerate_per_kw, min_confirmations, only.as_deref());
+        spec.reserve_blocks = crate::wallet::RESERVE_BLOCKS;
+        match self.wallet.fund(&spec, &mut self.rng, io.out) {
+            Ok(funded) => {
+                let vout = funded.outputs_at[0];
                 // The txid must not change by signing: all our inputs are segregated witnesses.
-                self.wallet.reserve(io.out, &built.psbt, self.chain.height());
+                let outpoint = OutPoint { txid: funded.psbt.unsigned_tx.compute_txid(), vout };
                 if let Some(plan) = self.openings.get_mut(&key).and_then(|pending| pending.funding.as_mut()) {
-                    plan.psbt = Some((built.psbt, vout));
+                    plan.psbt = Some((funded.psbt, vout));
                 }
                 self.with_opening(io, key, |opening, cx| opening.funding_built(cx, outpoint));
             }
             Err(error) => {
-                io.reply(request, Err(error));
+                io.reply(request, Err(error.into()));
                 self.abandon_opening(io, key, "the wallet cannot fund it", false);
             }
         }
@@ -200,18 +209,18 @@ impl Node {
     pub(super) fn on_funding_safe(&mut self, io: &mut Io<'_>, key: ChannelKey) {
         let Some(mut pending) = self.openings.remove(&key) else { return };
         let Some(FundingPlan { request, psbt: Some((mut psbt, vout)), .. }) = pending.funding.take() else { return };
-        let signed = io.signer.sign_psbt(&mut psbt);
-        let tx = match signed.map_err(|refusal| refusal.to_string()).and_then(|_| self.finalize(psbt)) {
+        let signed = self.wallet.sign(&mut psbt, None, io.signer).and_then(|_| crate::wallet::extract(&psbt));
+        let tx = match signed {
             Ok(tx) => tx,
-            Err(reason) => {
+            Err(error) => {
+                let reason = error.to_string();
                 io.note(Level::Error, "wallet", format_args!("cannot sign the funding of a channel: {reason}"));
                 self.with_channel(io, key, |channel, cx| channel.abandon(cx, &reason));
                 io.reply(request, Err(RequestError::generic(reason)));
                 return;
             }
         };
-        self.wallet.transaction_sent(io.out, &tx);
-        io.out.emit(Command::Broadcast { tx: &tx, purpose: "funding" });
+        self.wallet.broadcast(&tx, "funding", io.out);
         if let Some(channel) = self.channels.get(&key) {
             let funded = ChannelFunded {
                 output: vout,
@@ -300,12 +309,16 @@ impl Node {
         if channel.opener() == Side::Remote {
             self.openings.remove(&key);
         }
-        io.out.emit(Command::Watch(Watch::Spend(outpoint)));
-        io.out.emit(Command::Watch(Watch::Script(&channel.funding_script())));
+        channel.watch(io.out);
         if channel.is_dirty() {
             self.dirty.insert(key);
         }
-        io.note_peer(Level::Info, "channel", peer, format_args!("channel {} awaits its funding {outpoint}", channel.id()));
+        io.note_peer(
+            Level::Info,
+            "channel",
+            peer,
+            format_args!("channel {} awaits its funding {outpoint}", channel.id()),
+        );
         self.adopt(channel);
         self.peers.want(peer, true, io.clock.mono, &mut self.rng);
         self.store_addresses(io, peer);
@@ -343,7 +356,8 @@ impl Node {
         opening.abandon(&mut cx);
         let Some(plan) = funding else { return };
         if let Some((psbt, _)) = &plan.psbt {
-            self.wallet.unreserve(io.out, psbt);
+            let inputs: Vec<OutPoint> = psbt.unsigned_tx.input.iter().map(|input| input.previous_output).collect();
+            self.wallet.release(&inputs, crate::wallet::RESERVE_BLOCKS, io.out);
         }
         if answer {
             io.reply(plan.request, Err(RequestError::new(RequestError::GENERIC, format!("They sent {reason}"))));
@@ -364,14 +378,9 @@ impl Node {
         });
     }
 
-    fn openings_failed_where(
-        &mut self,
-        io: &mut Io<'_>,
-        node: NodeId,
-        text: &str,
-        meant: impl Fn(&Opening) -> bool,
-    ) {
-        let over = self.openings.iter().filter(|(_, pending)| pending.opening.peer() == node && meant(&pending.opening));
+    fn openings_failed_where(&mut self, io: &mut Io<'_>, node: NodeId, text: &str, meant: impl Fn(&Opening) -> bool) {
+        let over =
+            self.openings.iter().filter(|(_, pending)| pending.opening.peer() == node && meant(&pending.opening));
         for key in over.map(|(key, _)| *key).collect::<Vec<_>>() {
             self.abandon_opening(io, key, text, true);
         }
@@ -379,7 +388,10 @@ impl Node {
 
     /// Feature bits of a channel's type.
     pub(super) fn channel_type_bits(&self, key: ChannelKey) -> Vec<u16> {
-        let Some(channel) = self.channels.get(&key) else { return Vec::new() };
+        self.channels.get(&key).map(|channel| self.channel_type_of(channel)).unwrap_or_default()
+    }
+
+    pub(super) fn channel_type_of(&self, channel: &Channel) -> Vec<u16> {
         let mut bits = vec![12];
         if channel.funding().format.has_anchors() {
             bits.push(22);
