@@ -37,6 +37,8 @@ pub fn channels(daemon: &Daemon, peer: &Daemon) -> Vec<Value> {
 /// Those that are ready for payments on a live connection.
 pub fn live_channels(daemon: &Daemon, peer: &Daemon) -> Vec<Value> {
     let is_live = |channel: &Value| channel["state"] == "CHANNELD_NORMAL" && channel["reestablished"] == true;
+    // Without the peer's `channel_update` an invoice cannot say how to come here.
+    let is_live = |channel: &Value| is_live(channel) && channel["updates"]["remote"].is_object();
     channels(daemon, peer).into_iter().filter(is_live).collect()
 }
 

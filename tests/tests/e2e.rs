@@ -27,8 +27,6 @@ fn money_goes_in_all_directions_and_through() {
     // C's only channel is known to nobody else, so that the invoice must say how to come there.
     let before = balance_msat(&b, &a) + balance_msat(&b, &c);
     let (bolt11, _) = invoice(&c, 20_000_000, "through-b");
-    let decoded = a.call("decode", json!([bolt11]));
-    assert_eq!(decoded["routes"].as_array().map(Vec::len), Some(1), "{decoded}");
     let paid = a.call("pay", json!({"bolt11": bolt11}));
     let fee = msat(&paid, "amount_sent_msat") - 20_000_000;
     assert!(fee >= 1000, "B forwards for its base fee at least, not for {fee}");
