@@ -13,13 +13,18 @@ pub const PUSH_MSAT: u64 = 400_000_000;
 
 /// Makes a daemon's wallet own `count` confirmed outputs of `amount` each.
 pub fn fund(bitcoind: &Bitcoind, daemon: &Daemon, amount: Amount, count: usize) {
+    let mut txids = Vec::new();
     for _ in 0..count {
         let answer = daemon.call("newaddr", json!(["bech32"]));
         let address: bitcoin::Address<_> =
             answer["bech32"].as_str().expect("an address").parse().expect("an address that reads");
-        bitcoind.send(&address.assume_checked(), amount);
+        txids.push(bitcoind.send(&address.assume_checked(), amount));
     }
+    // A wallet whose transaction was not accepted yet only tries again later.
+    let mempool = bitcoind.mempool();
+    assert!(txids.iter().all(|txid| mempool.contains(txid)), "{txids:?} are not all in {mempool:?}");
     bitcoind.mine(1);
+    assert!(bitcoind.mempool().is_empty(), "the block took all of {txids:?}");
     wait_for("the wallet to see its money", || {
         let funds = daemon.call("listfunds", json!({}));
         let outputs = funds["outputs"].as_array().expect("a list");

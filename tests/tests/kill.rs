@@ -44,7 +44,10 @@ impl Stage {
         let mut client = Client::connect(&path).ok()?;
         client.send(method, params).ok()?;
         let answer = client.receive().ok()?.1;
-        self.answers.fetch_add(1, Ordering::Relaxed);
+        // Refusals while the line is broken are many and cheap; they are no measure of what was done.
+        if answer.is_ok() {
+            self.answers.fetch_add(1, Ordering::Relaxed);
+        }
         Some(answer.map_err(|error| error.code))
     }
 
