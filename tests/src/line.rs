@@ -56,13 +56,24 @@ pub fn open(bitcoind: &Bitcoind, from: &Daemon, to: &Daemon, amount_sat: u64, pu
     wait_for("the funding transaction in bitcoind's mempool", || {
         bitcoind.mempool().iter().any(|known| known.to_string() == txid).then_some(())
     });
-    bitcoind.mine(3);
+    mine(bitcoind, &[from, to], 3);
     for (one, other) in [(from, to), (to, from)] {
         wait_for(&format!("{}'s channel with {}", one.name, other.name), || {
             (live_channels(one, other).len() > before).then_some(())
         });
     }
     (txid, funded["outnum"].as_u64().expect("an index"))
+}
+
+/// Mines, and waits until all daemons have taken it in: one that is behind would offer HTLCs that end too early.
+pub fn mine(bitcoind: &Bitcoind, daemons: &[&Daemon], blocks: u32) {
+    bitcoind.mine(blocks);
+    let height = u64::from(bitcoind.height());
+    for daemon in daemons {
+        wait_for(&format!("{} to come to block {height}", daemon.name), || {
+            (daemon.call("getinfo", json!({}))["blockheight"] == height).then_some(())
+        });
+    }
 }
 
 /// Waits until no channel of a daemon carries an HTLC.
@@ -117,6 +128,7 @@ impl Line {
         b.connect_to(&c);
         let funding_ab = open(&bitcoind, &a, &b, CAPACITY_SAT, PUSH_MSAT);
         let funding_bc = open(&bitcoind, &b, &c, CAPACITY_SAT, PUSH_MSAT);
+        mine(&bitcoind, &[&a, &b, &c], 1);
         Line { bitcoind, a, b, c, funding_ab, funding_bc }
     }
 }
