@@ -18,6 +18,8 @@ mod ledger;
 mod psbt;
 pub mod rows;
 pub mod select;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
