@@ -10,6 +10,7 @@ pub mod command;
 pub mod config;
 pub mod event;
 pub mod ids;
+pub mod invoice;
 pub mod limits;
 pub mod onion;
 pub mod peer;

@@ -270,7 +270,8 @@ pub enum Effect {
         /// Signatures of the funding keys.
         bitcoin_signatures: crate::side::PerSide<Sig>,
     },
-    /// Our policy for the channel changed or must be told again: sign and send a `channel_update`.
+    /// Our policy for the channel changed or must be told again: `Channel::send_update`, and to everybody if the channel
+    /// is announced.
     UpdateDue {
         /// Which channel.
         channel: ChannelKey,

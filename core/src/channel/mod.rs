@@ -5,6 +5,7 @@
 //! decides what may be added, and the other modules move the channel through its life. Everything that concerns more
 //! than this channel leaves as an [`Effect`].
 
+mod announce;
 mod close;
 mod commit;
 pub mod effect;
@@ -12,6 +13,7 @@ pub mod error;
 pub mod ledger;
 pub mod limits;
 mod onchain;
+mod onchain_htlc;
 pub mod open;
 pub mod params;
 mod ready;
@@ -44,6 +46,7 @@ pub use effect::{CloseReason, Effect, Failure, SpendBy, Spendable, Spender};
 pub use error::{ChannelError, Consequence};
 pub use ledger::{Detail, Htlc, HtlcKey, HtlcState, Ledger, Origin, Peeled, Removal};
 pub use limits::{Excess, Refusal};
+pub use onchain_htlc::{OurHtlc, TheirHtlc};
 pub use open::{OpenRequest, Opening, Progress};
 pub use params::{ChannelConfig, Params, PeerPolicy, Policy};
 pub use rows::{ChannelRow, Funding, FundingStatus, Phase, Spent, Stored};
@@ -206,6 +209,7 @@ impl Channel {
             Message::RevokeAndAck(revoke) => self.receive_revoke(cx, revoke),
             Message::ChannelReady(ready) => self.receive_ready(cx, ready),
             Message::AnnouncementSignatures(signatures) => self.receive_announcement(cx, signatures),
+            Message::ChannelUpdate(update) => self.receive_update(cx, update),
             Message::Shutdown(shutdown) => self.receive_shutdown(cx, shutdown),
             Message::ClosingSigned(closing) => self.receive_closing_signed(cx, closing),
             // A second one on the same connection tells nothing new.
@@ -294,7 +298,7 @@ impl Channel {
     /// The name that our `channel_update` gives the channel: the real one if it is announced, else the peer's alias,
     /// if it has given one (BOLT 7, the `channel_update` message).
     pub fn scid_in_update(&self) -> Option<ShortChannelId> {
-        if self.row.announcement.remote.is_some() && self.row.announcement.local.is_some() {
+        if self.is_announced() {
             return self.scid();
         }
         self.row.alias.remote.or(self.scid())
@@ -388,8 +392,8 @@ impl Channel {
         }
     }
 
-    /// Takes in what the peer asks; its signature has been checked. Old news is passed over.
-    pub fn set_peer_policy(&mut self, cx: &mut Cx<'_>, policy: PeerPolicy) {
+    /// Keeps what the peer asks. Old news is passed over.
+    fn set_peer_policy(&mut self, cx: &mut Cx<'_>, policy: PeerPolicy) {
         if self.row.peer_policy.is_none_or(|old| old.timestamp < policy.timestamp) {
             self.row.peer_policy = Some(policy);
             self.put_row(cx);

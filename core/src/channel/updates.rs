@@ -4,7 +4,7 @@ use crate::amount::Msat;
 use crate::chain::{FEERATE_FLOOR_PER_KW, Feerates};
 use crate::ids::{HtlcId, PaymentHash, Point, Preimage};
 use crate::limits::REMOVALS_UNACKED_MAX;
-use crate::onion::{self, ONION_SIZE};
+use crate::onion::{self, BadOnion, ONION_SIZE, Onion, PeelError, Scratch};
 use crate::side::Side;
 use crate::tx::CommitFormat;
 use crate::wire::{self, Message};
@@ -245,15 +245,30 @@ impl Channel {
     /// Opens an onion as it arrives: only its contents are kept.
     fn peel(&self, cx: &mut Cx<'_>, add: &wire::UpdateAddHtlc<'_>) -> (Peeled, Option<Box<[u8; ONION_SIZE]>>) {
         let packet = add.onion_routing_packet;
-        match onion::peel(packet, &add.payment_hash.0, add.blinded_path, |point| cx.signer.ecdh(point)) {
+        let malformed = |bad: BadOnion| {
+            let sha256_of_onion = onion::hash(packet);
+            (Peeled::Malformed { code: bad.code(), sha256_of_onion }, None)
+        };
+        let onion = match Onion::parse(packet) {
+            Ok(onion) => onion,
+            Err(bad) => return malformed(bad),
+        };
+        let shared_secret = cx.signer.ecdh(&onion.ephemeral());
+        let mut scratch = Scratch::default();
+        match onion.peel(&shared_secret, &add.payment_hash.0, &mut scratch) {
             Ok(peeled) => {
-                let forward = peeled.next.is_some();
-                let (shared_secret, payload) = (peeled.shared_secret, peeled.payload);
-                (Peeled::Payload { shared_secret, payload, forward }, peeled.next)
+                let next = match peeled.next.map(|next| next.packet()).transpose() {
+                    Ok(next) => next.map(Box::new),
+                    Err(bad) => return malformed(bad),
+                };
+                let forward = next.is_some();
+                (Peeled::Payload { shared_secret, payload: peeled.payload.into(), forward }, next)
             }
-            Err(error) => {
-                let sha256_of_onion = onion::sha256_of_onion(packet);
-                (Peeled::Malformed { code: error.failure_code(), sha256_of_onion }, None)
+            Err(PeelError::Bad(bad)) => malformed(bad),
+            // The onion is authentic and its payload has no sound length: no payload is as wrong, and whoever
+            // decodes it answers as the sender deserves.
+            Err(PeelError::Payload(_)) => {
+                (Peeled::Payload { shared_secret, payload: Box::new([]), forward: false }, None)
             }
         }
     }

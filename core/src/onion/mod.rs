@@ -1,46 +1,45 @@
-//! BOLT 4: onions.
+//! The onion (BOLT 4): what a payment says to each hop, and how its failure comes back.
+//!
+//! A packet is built by [`build`], opened in two steps by [`Onion::parse`] and [`Onion::peel`] (the signer computes the
+//! shared secret between them), and a failure travels back through [`failure::wrap`], [`failure::rewrap`] and
+//! [`failure::unwrap`].
 
-use bitcoin::hashes::{Hash, sha256};
-use secp256k1::PublicKey;
+pub mod attribution;
+pub mod blinding;
+mod build;
+pub mod failure;
+mod keys;
+pub mod payload;
+mod peel;
+pub mod tlv;
 
-use crate::ids::Point;
+#[cfg(test)]
+mod tests;
 
-/// A payment's onion.
-pub const ONION_SIZE: usize = 1366;
+pub use build::{BuildError, Built, build};
+pub use failure::Failure;
+pub use payload::{InvalidPayload, Payload};
+pub use peel::{BadOnion, Next, Onion, PeelError, Peeled, Scratch, hash};
 
-/// One layer, opened.
-pub struct Peeled {
-    /// Encrypts what is returned.
-    pub shared_secret: [u8; 32],
-    /// Our TLV stream.
-    pub payload: Box<[u8]>,
-    /// The onion to pass on.
-    pub next: Option<Box<[u8; ONION_SIZE]>>,
-}
+/// Bytes of a payment onion: version, ephemeral point, payloads, HMAC.
+pub const PACKET_BYTES: usize = 1 + 33 + PAYLOADS_BYTES + HMAC_BYTES;
+/// Bytes of the part that holds the payloads.
+pub const PAYLOADS_BYTES: usize = 1300;
+/// Bytes of an HMAC.
+pub const HMAC_BYTES: usize = 32;
+/// The most hops that fit: 1300 bytes hold 27 hops of the smallest forwarding payload with its HMAC, and readers of
+/// failures always try that many (BOLT 4, returning errors, origin node).
+pub const HOPS_MAX: usize = 27;
 
-/// Why an onion does not open.
-pub struct PeelError;
+/// The same, as `update_add_htlc` names it.
+pub const ONION_SIZE: usize = PACKET_BYTES;
 
-impl PeelError {
-    /// BOLT 4's code.
-    pub fn failure_code(&self) -> u16 {
-        0xc005
-    }
-}
+/// A payment onion as it travels.
+pub type Packet = [u8; PACKET_BYTES];
+/// What ECDH between an ephemeral key and a node key gives: SHA-256 of the compressed point.
+pub type SharedSecret = [u8; 32];
 
-/// BOLT 4: what `update_fail_malformed_htlc` names.
-pub fn sha256_of_onion(onion: &[u8; ONION_SIZE]) -> [u8; 32] {
-    sha256::Hash::hash(onion).to_byte_array()
-}
-
-/// Opens a layer.
-pub fn peel(
-    onion: &[u8; ONION_SIZE],
-    _associated_data: &[u8; 32],
-    _path_key: Option<Point>,
-    mut ecdh: impl FnMut(&PublicKey) -> [u8; 32],
-) -> Result<Peeled, PeelError> {
-    let key = Point(onion[1..34].try_into().expect("33 bytes")).parse().map_err(|_| PeelError)?;
-    let next = (onion[40] & 1 == 1).then(|| Box::new(*onion));
-    Ok(Peeled { shared_secret: ecdh(&key), payload: onion[40..60].into(), next })
-}
+/// Where the payloads stand in a packet.
+const PAYLOADS: std::ops::Range<usize> = 34..34 + PAYLOADS_BYTES;
+/// Where the HMAC stands in a packet.
+const HMAC: std::ops::Range<usize> = PAYLOADS.end..PACKET_BYTES;

@@ -6,24 +6,11 @@
 use std::collections::BTreeMap;
 
 use super::route::forwarding_fee;
+use super::rows::ForwardRow;
 use crate::amount::Msat;
+use crate::channel::Policy;
 use crate::ids::{BlockHeight, ChannelKey, HtlcId};
 use crate::limits::HTLC_CLTV_MAX;
-
-/// What a channel asks of forwards that leave by it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
-pub struct Policy {
-    /// `fee_base_msat`.
-    pub fee_base_msat: u32,
-    /// `fee_proportional_millionths`.
-    pub fee_proportional_millionths: u32,
-    /// `cltv_expiry_delta`.
-    pub cltv_expiry_delta: u16,
-    /// `htlc_minimum_msat`.
-    pub htlc_minimum: Msat,
-    /// `htlc_maximum_msat`.
-    pub htlc_maximum: Msat,
-}
 
 /// An HTLC that wants to go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,10 +57,10 @@ impl Wish {
     }
 
     fn judge_one(&self, policy: &Policy, height: BlockHeight) -> Result<(), Veto> {
-        if self.out_amount < policy.htlc_minimum {
+        if self.out_amount < policy.htlc_minimum_msat {
             return Err(Veto::BelowMinimum);
         }
-        if self.out_amount > policy.htlc_maximum {
+        if self.out_amount > policy.htlc_maximum_msat {
             return Err(Veto::AboveMaximum);
         }
         let fee = forwarding_fee(self.out_amount, policy.fee_base_msat, policy.fee_proportional_millionths);
@@ -98,10 +85,12 @@ impl Wish {
 pub type IncomingKey = (ChannelKey, HtlcId);
 
 /// A forward that is offered onwards.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Open {
     /// Number of its row.
     pub index: u64,
+    /// The row.
+    pub row: Box<ForwardRow>,
 }
 
 /// Forwards on their way, by the HTLC that came in.
@@ -131,8 +120,13 @@ impl Forwards {
     }
 
     /// The forward that this HTLC is part of.
-    pub fn get(&self, incoming: IncomingKey) -> Option<Open> {
-        self.open.get(&incoming).copied()
+    pub fn get(&self, incoming: IncomingKey) -> Option<&Open> {
+        self.open.get(&incoming)
+    }
+
+    /// All incoming HTLCs that are on their way.
+    pub fn keys(&self) -> impl Iterator<Item = IncomingKey> + '_ {
+        self.open.keys().copied()
     }
 
     /// It has ended.
@@ -149,8 +143,8 @@ mod tests {
         fee_base_msat: 1_000,
         fee_proportional_millionths: 100,
         cltv_expiry_delta: 40,
-        htlc_minimum: Msat(10),
-        htlc_maximum: Msat(5_000_000),
+        htlc_minimum_msat: Msat(10),
+        htlc_maximum_msat: Msat(5_000_000),
     };
     const GOOD: Wish =
         Wish { in_amount: Msat(1_001_100), in_cltv_expiry: 190, out_amount: Msat(1_000_000), out_cltv_expiry: 150 };

@@ -23,6 +23,31 @@ pub struct Payment {
     pub parts: BTreeMap<u64, u64>,
     /// What drives it on, if it is a `pay` of this run.
     pub drive: Option<Box<Drive>>,
+    /// The proof, once any part has brought it.
+    pub preimage: Option<Preimage>,
+    /// Parts that succeeded, what they brought and what they took.
+    pub succeeded: u32,
+    /// What successful parts brought to the destination.
+    pub received: Msat,
+    /// What successful parts took from this node.
+    pub sent: Msat,
+}
+
+impl Payment {
+    fn new(row: PaymentRow, drive: Option<Box<Drive>>) -> Payment {
+        let (received, sent) = (Msat::ZERO, Msat::ZERO);
+        Payment { row, parts: BTreeMap::new(), drive, preimage: None, succeeded: 0, received, sent }
+    }
+
+    /// Counts a part that has succeeded.
+    pub fn count(&mut self, row: &PartRow) {
+        if let PartState::Complete { preimage, .. } = row.state {
+            self.preimage = Some(Preimage(preimage));
+            self.succeeded += 1;
+            self.received += row.content.amount().unwrap_or(Msat::ZERO);
+            self.sent += row.content.first().amount;
+        }
+    }
 }
 
 /// What `pay` and `xpay` may still do for a payment.
@@ -58,8 +83,14 @@ pub struct Drive {
     pub avoid: Vec<ChannelKey>,
     /// … and those of hints by their name.
     pub avoid_hints: Vec<ShortChannelId>,
+    /// Nodes that the caller excludes.
+    pub avoid_nodes: Vec<NodeId>,
     /// How many attempts so far.
     pub attempts: u32,
+    /// How many parts came back.
+    pub failed_parts: u32,
+    /// The route of the last one that came back.
+    pub last_hops: Vec<super::route::Hop>,
     /// The last failure, to tell if nothing succeeds.
     pub last_failure: Option<crate::payment::rows::PartFailure>,
 }
@@ -135,16 +166,27 @@ impl Outgoing {
     /// Puts a payment back that had not ended.
     pub fn restore_payment(&mut self, index: u64, row: PaymentRow) {
         self.by_hash.insert((row.payment_hash, row.group), index);
-        self.payments.insert(index, Payment { row, parts: BTreeMap::new(), drive: None });
+        self.payments.insert(index, Payment::new(row, None));
     }
 
     /// Puts a part back; its payment comes first. Parts of ended payments are of no interest.
     pub fn restore_part(&mut self, number: u64, row: PartRow) {
         let Some(payment) = self.payments.get_mut(&row.payment) else { return };
         payment.parts.insert(row.part_id, number);
+        payment.count(&row);
         if matches!(row.state, PartState::Pending { .. }) {
             self.parts.insert(number, Part { row });
         }
+    }
+
+    /// The index that the next payment gets.
+    pub fn next_index(&self) -> u64 {
+        self.next_payment
+    }
+
+    /// The number that the next part gets.
+    pub fn next_part_number(&self) -> u64 {
+        self.next_part
     }
 
     /// How many payments are in flight.
@@ -166,7 +208,7 @@ impl Outgoing {
         self.next_payment += 1;
         let before = self.by_hash.insert((row.payment_hash, row.group), index);
         assert!(before.is_none(), "one payment per hash and group is in flight");
-        self.payments.insert(index, Payment { row, parts: BTreeMap::new(), drive });
+        self.payments.insert(index, Payment::new(row, drive));
         Ok(index)
     }
 
@@ -207,6 +249,11 @@ impl Outgoing {
     /// Numbers of all parts in flight.
     pub fn part_numbers(&self) -> impl Iterator<Item = u64> + '_ {
         self.parts.keys().copied()
+    }
+
+    /// Indices of all payments in flight.
+    pub fn indices(&self) -> impl Iterator<Item = u64> + '_ {
+        self.payments.keys().copied()
     }
 
     /// Ends a part: it is in flight no more. Returns its row for the caller to store with its new state.
@@ -283,9 +330,4 @@ impl Outgoing {
     pub fn next_deadline(&self) -> Option<Mono> {
         self.waiters.iter().filter_map(|waiter| waiter.until).min()
     }
-}
-
-/// Proof of payment, as rows hold it.
-pub fn complete(preimage: Preimage, at_s: u64) -> PartState {
-    PartState::Complete { preimage: preimage.0, at_s }
 }

@@ -42,6 +42,8 @@ pub struct PaymentEndRow {
     pub preimage: Option<[u8; 32]>,
     /// What left this node in all, fees included; zero when it failed.
     pub amount_sent: Msat,
+    /// What the destination received of it; zero when it failed.
+    pub amount_received: Msat,
     /// How many parts succeeded.
     pub parts: u32,
 }
@@ -163,7 +165,7 @@ impl RowValue for PartRow {
     const TABLE: Table = Table::Part;
 }
 
-/// Payment hash and group, to the payment's created index.
+/// Payment hash and created index of a payment: all payments of a hash stand together. The value is its group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct PaymentHashRow(pub u64);
 
@@ -235,14 +237,19 @@ impl RowValue for ForwardRow {
     const TABLE: Table = Table::Forward;
 }
 
-/// Key of a payment, a part or a forward.
+/// Key of a part: parts of a payment stand together.
+pub fn part_key(payment: u64, number: u64) -> Key {
+    Key::new().u64(payment).u64(number)
+}
+
+/// Key of a payment or a forward.
 pub fn index_key(index: u64) -> Key {
     Key::new().u64(index)
 }
 
 /// Key of [`PaymentHashRow`].
-pub fn hash_key(payment_hash: PaymentHash, group: u64) -> Key {
-    Key::new().bytes(&payment_hash.0).u64(group)
+pub fn hash_key(payment_hash: PaymentHash, payment: u64) -> Key {
+    Key::new().bytes(&payment_hash.0).u64(payment)
 }
 
 /// The preimage of an ended payment.

@@ -6,8 +6,8 @@ use super::pair::{ALL_FEATURES, End, Pair, close_script, funding_tx, preimage, r
 use crate::amount::{Msat, Sat};
 use crate::chain::Tip;
 use crate::channel::{
-    ChannelError, ChannelType, CloseReason, CloseTerms, Cx, Effect, OpenFeatures, OpenRequest, Opening, Phase, SpendBy,
-    Spendable, Spender,
+    ChannelError, ChannelType, CloseReason, CloseTerms, Cx, Effect, HtlcKey, OpenFeatures, OpenRequest, Opening, Phase,
+    SpendBy, Spendable, Spender,
 };
 use crate::clock::Clock;
 use crate::ids::{BlockHeight, ChannelKey, ConnId, KeysIndex, Sig};
@@ -85,6 +85,35 @@ fn both_ends_sign_the_announcement_once_the_funding_is_deep() {
         assert!(end.channel().row().announcement.remote.is_some());
         assert_eq!(end.channel().scid().map(|scid| scid.to_string()).as_deref(), Some("91x2x1"));
     });
+}
+
+#[test]
+fn each_end_learns_what_the_other_asks() {
+    let mut pair = open();
+    pair.each(|end| {
+        assert!(has(end, |effect| matches!(effect, Effect::UpdateDue { .. })));
+        end.act(|channel, cx| channel.send_update(cx, 1_000));
+    });
+    let Some(Message::ChannelUpdate(mut forged)) = pair.bob.world.sent.front().cloned() else { panic!("it was sent") };
+    pair.drain();
+    pair.each(|end| {
+        let theirs = end.channel().peer_policy().expect("the other told it");
+        assert_eq!(theirs.policy.fee_base_msat, 1_000);
+        assert_eq!(theirs.policy.htlc_maximum_msat, Msat(1_000_000_000));
+        assert!(!theirs.disabled);
+    });
+    forged.fee_base_msat = 0;
+    forged.timestamp = 2_000;
+    let forged = Message::ChannelUpdate(forged);
+    assert_eq!(pair.alice.receive(&forged), Err(ChannelError::BadAnnouncement));
+    // Older news changes nothing.
+    let policy = crate::channel::Policy { fee_base_msat: 7, ..pair.bob.channel().row().policy };
+    pair.bob.act(|channel, cx| channel.set_policy(cx, policy));
+    for (timestamp, fee) in [(999, 1_000), (1_001, 7)] {
+        pair.bob.act(|channel, cx| channel.send_update(cx, timestamp));
+        pair.drain();
+        assert_eq!(pair.alice.channel().peer_policy().map(|theirs| theirs.policy.fee_base_msat), Some(fee));
+    }
 }
 
 /// A peer that says it funded a channel and did not would otherwise be paid for nothing.
@@ -335,6 +364,66 @@ fn after_a_forced_close_both_ends_find_their_money() {
         // The peer comes back and hears that it is over; nothing is signed any more.
         pair.alice.act(|channel, cx| channel.funding_unspent(cx));
         assert_eq!(pair.alice.world.broadcast.len(), 2, "a reorganisation makes us say it again");
+    }
+}
+
+#[test]
+fn every_htlc_on_chain_can_be_claimed_by_whom_it_belongs_to() {
+    for features in [ALL_FEATURES, OpenFeatures { anchors: false, ..ALL_FEATURES }] {
+        let mut pair = Pair::open(features, Msat(400_000_000));
+        // Equal in hash and amount: only their ids tell them apart.
+        for _ in 0..2 {
+            pair.alice.offer(1, Msat(50_000_000)).expect("there is room");
+            pair.bob.offer(2, Msat(50_000_000)).expect("there is room");
+        }
+        pair.drain();
+        pair.disconnect();
+        let known = |end: &mut End, part| {
+            let (id, _) = end.waiting()[1];
+            end.act(|channel, cx| channel.fulfill_htlc(cx, id, preimage(part))).expect("it waits");
+            end.flush();
+            HtlcKey { offered_by: Side::Remote, id }
+        };
+        let alice_knows = known(&mut pair.alice, 2);
+        let bob_knows = known(&mut pair.bob, 1);
+        pair.alice.act(|channel, cx| channel.force_close(cx, CloseReason::Operator));
+        let commitment = pair.alice.world.broadcast[0].clone();
+
+        // Alice, on her own commitment: both timeouts, and the one preimage that she has.
+        let ours = pair.alice.act(|channel, cx| channel.htlcs_on_ours(cx));
+        assert_eq!(ours.len(), 4);
+        let mut taken = 0;
+        for htlc in ours {
+            assert_eq!(htlc.tx.is_some(), htlc.key.offered_by == Side::Local || htlc.key == alice_knows);
+            let Some(mut tx) = htlc.tx else { continue };
+            let witness = pair.alice.act(|channel, cx| channel.htlc_witness(cx, htlc.key, &tx, 0));
+            tx.input[0].witness = witness.expect("it has all it takes");
+            verify(&commitment.output[htlc.outpoint.vout as usize], &tx, 0);
+            taken += 1;
+        }
+        assert_eq!(taken, 3);
+
+        // Bob, on hers.
+        pair.bob.act(|channel, cx| channel.funding_spent(cx, &commitment, BlockHeight(120)));
+        let number = pair.bob.effects.iter().find_map(|effect| match effect {
+            Effect::Spent { by: Spender::TheirCommitment { number }, .. } => Some(*number),
+            _ => None,
+        });
+        let number = number.expect("it is the latest of hers");
+        let keys = pair.bob.channel().row().keys;
+        let theirs = pair.bob.act(|channel, cx| channel.htlcs_on_theirs(cx, number));
+        assert_eq!(theirs.len(), 4);
+        let mut taken = 0;
+        for htlc in theirs {
+            assert_eq!(htlc.claim.is_some(), htlc.key.offered_by == Side::Local || htlc.key == bob_knows);
+            let Some(claim) = htlc.claim else { continue };
+            let sweep = Sweep::new(&[claim], close_script(4), 300).expect("it is worth it");
+            let mut sigs = Vec::new();
+            pair.bob.signer.sign_sweep(keys, &sweep, &mut sigs).expect("it is his");
+            verify(&commitment.output[htlc.outpoint.vout as usize], &sweep.signed(&sigs), 0);
+            taken += 1;
+        }
+        assert_eq!(taken, 3);
     }
 }
 

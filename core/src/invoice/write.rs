@@ -1,0 +1,189 @@
+//! Writing an invoice (BOLT 11, tagged fields: requirements for writers).
+
+use secp256k1::ecdsa::RecoverableSignature;
+
+use super::parse::{HOP_BYTES, digest};
+use super::*;
+use super::{amount, symbols};
+
+/// Symbols of the timestamp: 35 bits.
+pub(super) const TIMESTAMP_SYMBOLS: usize = 7;
+/// Symbols of signature and recovery id: 65 bytes.
+pub(super) const SIGNATURE_SYMBOLS: usize = 104;
+/// The most symbols that a field can have: its length has ten bits.
+const FIELD_SYMBOLS_MAX: usize = 1023;
+/// The most bytes that a field can have.
+const FIELD_BYTES_MAX: usize = FIELD_SYMBOLS_MAX * 5 / 8;
+
+/// The symbols that name fields. Each is the letter with that value in bech32.
+pub(super) mod tag {
+    pub(in crate::invoice) const PAYMENT_HASH: u8 = 1;
+    pub(in crate::invoice) const ROUTE_HINT: u8 = 3;
+    pub(in crate::invoice) const FEATURES: u8 = 5;
+    pub(in crate::invoice) const EXPIRY: u8 = 6;
+    pub(in crate::invoice) const FALLBACK: u8 = 9;
+    pub(in crate::invoice) const DESCRIPTION: u8 = 13;
+    pub(in crate::invoice) const PAYMENT_SECRET: u8 = 16;
+    pub(in crate::invoice) const PAYEE: u8 = 19;
+    pub(in crate::invoice) const DESCRIPTION_HASH: u8 = 23;
+    pub(in crate::invoice) const MIN_FINAL_CLTV_EXPIRY_DELTA: u8 = 24;
+    pub(in crate::invoice) const METADATA: u8 = 27;
+
+    /// As people call the field.
+    pub(in crate::invoice) fn letter(tag: u8) -> char {
+        bech32::Fe32::try_from(tag).expect("symbols have 5 bits").to_char()
+    }
+}
+
+/// The order in which this node writes fields: what a payer needs first, long things last.
+const ORDER: [u8; 11] = [
+    tag::PAYMENT_SECRET,
+    tag::PAYMENT_HASH,
+    tag::DESCRIPTION,
+    tag::DESCRIPTION_HASH,
+    tag::METADATA,
+    tag::EXPIRY,
+    tag::MIN_FINAL_CLTV_EXPIRY_DELTA,
+    tag::PAYEE,
+    tag::FALLBACK,
+    tag::ROUTE_HINT,
+    tag::FEATURES,
+];
+
+/// An invoice that lacks only its signature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToSign {
+    prefix: String,
+    symbols: Vec<u8>,
+}
+
+impl ToSign {
+    /// What the payee's key must sign.
+    pub fn digest(&self) -> [u8; 32] {
+        digest(&self.prefix, &self.symbols)
+    }
+
+    /// The invoice as a string.
+    pub fn finish(mut self, signature: &RecoverableSignature) -> String {
+        let (recovery_id, compact) = signature.serialize_compact();
+        let mut bytes = [0; 65];
+        bytes[..64].copy_from_slice(&compact);
+        bytes[64] = recovery_id.to_i32() as u8;
+        symbols::push_bytes(&mut self.symbols, &bytes);
+        symbols::to_string(&self.prefix, &self.symbols)
+    }
+}
+
+impl<S> Invoice<S> {
+    /// Lays the invoice out for signing.
+    pub fn prepare(&self) -> Result<ToSign, InvoiceError> {
+        self.prepare_in(&ORDER)
+    }
+
+    /// With the fields in this order. Fields that are not there, or say what their absence says, are left out.
+    pub(super) fn prepare_in(&self, order: &[u8]) -> Result<ToSign, InvoiceError> {
+        let mut prefix = format!("ln{}", self.currency.prefix());
+        match self.amount {
+            None => {}
+            Some(Msat::ZERO) => return Err(InvoiceError::ZeroAmount),
+            Some(amount) => amount::write(amount, &mut prefix),
+        }
+        let timestamp_max = (1 << (5 * TIMESTAMP_SYMBOLS)) - 1;
+        check('t', self.timestamp_s, timestamp_max)?;
+        let mut symbols = Vec::with_capacity(512);
+        symbols::push_number(&mut symbols, self.timestamp_s, TIMESTAMP_SYMBOLS);
+        for tag in order {
+            self.push_fields(*tag, &mut symbols)?;
+        }
+        Ok(ToSign { prefix, symbols })
+    }
+
+    /// Appends the field of a tag, or all of them.
+    fn push_fields(&self, tag: u8, out: &mut Vec<u8>) -> Result<(), InvoiceError> {
+        match tag {
+            tag::PAYMENT_HASH => push_bytes_field(out, tag, &self.payment_hash.0),
+            tag::PAYMENT_SECRET => push_bytes_field(out, tag, &self.payment_secret.0),
+            tag::DESCRIPTION => match &self.description {
+                Description::Text(text) => push_bytes_field(out, tag, text.as_bytes()),
+                Description::Hash(_) => Ok(()),
+            },
+            tag::DESCRIPTION_HASH => match &self.description {
+                Description::Text(_) => Ok(()),
+                Description::Hash(hash) => push_bytes_field(out, tag, hash),
+            },
+            tag::METADATA => self.metadata.iter().try_for_each(|metadata| push_bytes_field(out, tag, metadata)),
+            tag::PAYEE if self.names_payee => push_bytes_field(out, tag, &self.payee.0),
+            tag::EXPIRY if self.expiry_s != DEFAULT_EXPIRY_S => push_number_field(out, tag, self.expiry_s),
+            tag::MIN_FINAL_CLTV_EXPIRY_DELTA
+                if self.min_final_cltv_expiry_delta != DEFAULT_MIN_FINAL_CLTV_EXPIRY_DELTA =>
+            {
+                push_number_field(out, tag, self.min_final_cltv_expiry_delta.into())
+            }
+            tag::FALLBACK => self.fallbacks.iter().try_for_each(|fallback| push_fallback(out, fallback)),
+            tag::ROUTE_HINT => self.route_hints.iter().try_for_each(|hint| push_route_hint(out, hint)),
+            tag::FEATURES => push_features(out, &self.features),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn check(tag: char, actual: u64, maximum: u64) -> Result<(), InvoiceError> {
+    if actual > maximum { Err(InvoiceError::TooLarge { tag, actual, maximum }) } else { Ok(()) }
+}
+
+/// Tag and length.
+fn push_header(out: &mut Vec<u8>, tag: u8, len: usize) -> Result<(), InvoiceError> {
+    check(tag::letter(tag), len as u64, FIELD_SYMBOLS_MAX as u64)?;
+    out.push(tag);
+    symbols::push_number(out, len as u64, 2);
+    Ok(())
+}
+
+fn push_bytes_field(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) -> Result<(), InvoiceError> {
+    check(tag::letter(tag), bytes.len() as u64, FIELD_BYTES_MAX as u64)?;
+    push_header(out, tag, (bytes.len() * 8).div_ceil(5))?;
+    symbols::push_bytes(out, bytes);
+    Ok(())
+}
+
+fn push_number_field(out: &mut Vec<u8>, tag: u8, value: u64) -> Result<(), InvoiceError> {
+    let len = symbols::number_len(value);
+    push_header(out, tag, len)?;
+    symbols::push_number(out, value, len);
+    Ok(())
+}
+
+fn push_fallback(out: &mut Vec<u8>, fallback: &Fallback) -> Result<(), InvoiceError> {
+    let (version, program) = fallback.parts();
+    push_header(out, tag::FALLBACK, 1 + (program.len() * 8).div_ceil(5))?;
+    out.push(version);
+    symbols::push_bytes(out, program);
+    Ok(())
+}
+
+fn push_route_hint(out: &mut Vec<u8>, hint: &[RouteHintHop]) -> Result<(), InvoiceError> {
+    if hint.is_empty() {
+        return Ok(());
+    }
+    let mut bytes = Vec::with_capacity(hint.len() * HOP_BYTES);
+    for hop in hint {
+        bytes.extend_from_slice(&hop.node_id.0);
+        bytes.extend_from_slice(&hop.short_channel_id.0.to_be_bytes());
+        bytes.extend_from_slice(&hop.fee_base_msat.to_be_bytes());
+        bytes.extend_from_slice(&hop.fee_proportional_millionths.to_be_bytes());
+        bytes.extend_from_slice(&hop.cltv_expiry_delta.to_be_bytes());
+    }
+    push_bytes_field(out, tag::ROUTE_HINT, &bytes)
+}
+
+/// BOLT 11: as few symbols as hold the highest bit, none at all without features.
+fn push_features(out: &mut Vec<u8>, features: &Features) -> Result<(), InvoiceError> {
+    let len = features.bit_len().div_ceil(5);
+    if len == 0 {
+        return Ok(());
+    }
+    push_header(out, tag::FEATURES, len)?;
+    let bit = |bit: usize| u8::from(u16::try_from(bit).is_ok_and(|bit| features.has(bit))) << (bit % 5);
+    out.extend((0..len).rev().map(|index| (index * 5..index * 5 + 5).map(bit).sum::<u8>()));
+    Ok(())
+}

@@ -1,0 +1,152 @@
+//! Building a packet (BOLT 4, packet construction).
+
+use std::fmt;
+
+use secp256k1::ecdh;
+use secp256k1::{PublicKey, SECP256K1, SecretKey};
+
+use super::keys::{blinding_factor, derive, hmac, xor_stream};
+use super::tlv::{bigsize_len, write_bigsize};
+use super::{HMAC_BYTES, PAYLOADS, PAYLOADS_BYTES, Packet, SharedSecret};
+
+/// A packet and what its sender must keep.
+pub struct Built {
+    /// For the first hop's `update_add_htlc`.
+    pub packet: Packet,
+    /// One for each hop, nearest first: they open the failure that may come back.
+    pub shared_secrets: Vec<SharedSecret>,
+}
+
+/// Why a route does not fit into an onion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BuildError {
+    /// A route needs a hop.
+    NoHops,
+    /// All payloads with their lengths and HMACs need more than a packet holds.
+    TooLong {
+        /// Bytes needed.
+        bytes: usize,
+        /// Bytes there are.
+        maximum: usize,
+    },
+    /// A payload of 0 or 1 bytes cannot be told from the long gone fixed-size format.
+    PayloadTooShort {
+        /// Index of the hop.
+        hop: usize,
+        /// Its payload's length.
+        bytes: usize,
+    },
+    /// The session key is zero or not below the group's order.
+    SessionKey,
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BuildError::NoHops => f.write_str("the route has no hops"),
+            BuildError::TooLong { bytes, maximum } => {
+                write!(
+                    f,
+                    "the payloads of the route take {bytes} bytes, an onion holds {maximum}: choose a shorter route"
+                )
+            }
+            BuildError::PayloadTooShort { hop, bytes } => write!(f, "the payload of hop {hop} has only {bytes} bytes"),
+            BuildError::SessionKey => f.write_str("the session key is not a valid secret key"),
+        }
+    }
+}
+
+impl std::error::Error for BuildError {}
+
+/// Builds the onion for a route. Each payload is a TLV stream; its length prefix is added here.
+///
+/// The result is a function of the arguments alone, so a retransmission builds the same packet again from the session
+/// key and the route. Costs one base-point multiplication and one ECDH for each hop.
+pub fn build<P: AsRef<[u8]>>(
+    session_key: &[u8; 32],
+    hops: impl Iterator<Item = (PublicKey, P)>,
+    associated_data: &[u8],
+) -> Result<Built, BuildError> {
+    let mut ephemeral = SecretKey::from_slice(session_key).map_err(|_| BuildError::SessionKey)?;
+    let mut shared_secrets = Vec::new();
+    let mut payloads = Vec::new();
+    let mut first_point = None;
+    let mut total = 0;
+    for (node, payload) in hops {
+        let bytes = payload.as_ref().len();
+        if bytes < 2 {
+            return Err(BuildError::PayloadTooShort { hop: payloads.len(), bytes });
+        }
+        // A point costs more than all the rest, so none is computed for a route that is too long already.
+        total += shift(bytes);
+        if total <= PAYLOADS_BYTES {
+            let point = PublicKey::from_secret_key(SECP256K1, &ephemeral);
+            let shared_secret = ecdh::SharedSecret::new(&node, &ephemeral).secret_bytes();
+            let factor = blinding_factor(&point, &shared_secret).ok_or(BuildError::SessionKey)?;
+            ephemeral = ephemeral.mul_tweak(&factor).map_err(|_| BuildError::SessionKey)?;
+            first_point.get_or_insert(point);
+            shared_secrets.push(shared_secret);
+        }
+        payloads.push(payload);
+    }
+    if total > PAYLOADS_BYTES {
+        return Err(BuildError::TooLong { bytes: total, maximum: PAYLOADS_BYTES });
+    }
+    let first_point = first_point.ok_or(BuildError::NoHops)?;
+
+    let mut packet: Packet = [0; _];
+    packet[1..34].copy_from_slice(&first_point.serialize());
+    let mix = &mut packet[PAYLOADS];
+    // BOLT 4: the unused tail starts as a key stream of the session key, so that the last hop cannot see its length.
+    xor_stream(&derive("pad", session_key), 0, mix);
+    let next_hmac = wrap_layers(mix, &payloads, &shared_secrets, associated_data);
+    packet[PAYLOADS.end..].copy_from_slice(&next_hmac);
+    Ok(Built { packet, shared_secrets })
+}
+
+/// How far a hop shifts the payloads: length, payload, HMAC.
+fn shift(payload_bytes: usize) -> usize {
+    bigsize_len(payload_bytes as u64) + payload_bytes + HMAC_BYTES
+}
+
+/// Encrypts the layers, last hop first, and returns the HMAC for the first hop.
+fn wrap_layers<P: AsRef<[u8]>>(
+    mix: &mut [u8],
+    payloads: &[P],
+    shared_secrets: &[SharedSecret],
+    associated_data: &[u8],
+) -> [u8; 32] {
+    let mut filler_buffer = [0; PAYLOADS_BYTES];
+    let filler = filler(&mut filler_buffer, payloads, shared_secrets);
+    let mut next_hmac = [0; 32];
+    for (index, (payload, shared_secret)) in payloads.iter().zip(shared_secrets).enumerate().rev() {
+        let payload = payload.as_ref();
+        let shift = shift(payload.len());
+        mix.copy_within(..PAYLOADS_BYTES - shift, shift);
+        let at = write_bigsize(mix, payload.len() as u64);
+        mix[at..at + payload.len()].copy_from_slice(payload);
+        mix[at + payload.len()..shift].copy_from_slice(&next_hmac);
+        xor_stream(&derive("rho", shared_secret), 0, mix);
+        if index == payloads.len() - 1 {
+            mix[PAYLOADS_BYTES - filler.len()..].copy_from_slice(filler);
+        }
+        next_hmac = hmac(&derive("mu", shared_secret), &[mix, associated_data]);
+    }
+    next_hmac
+}
+
+/// What the zeros that each hop appends have become when the last hop receives the packet (BOLT 4, filler generation).
+fn filler<'a, P: AsRef<[u8]>>(
+    buffer: &'a mut [u8; PAYLOADS_BYTES],
+    payloads: &[P],
+    shared_secrets: &[SharedSecret],
+) -> &'a [u8] {
+    let forwarding = payloads.len() - 1;
+    let mut len = 0;
+    for (payload, shared_secret) in payloads.iter().zip(shared_secrets).take(forwarding) {
+        let from = PAYLOADS_BYTES - len;
+        len += shift(payload.as_ref().len());
+        xor_stream(&derive("rho", shared_secret), from, &mut buffer[..len]);
+    }
+    &buffer[..len]
+}

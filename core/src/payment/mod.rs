@@ -1,0 +1,7 @@
+//! Payments: what we pay, what we are paid, what passes through.
+
+pub mod forward;
+pub mod incoming;
+pub mod outgoing;
+pub mod route;
+pub mod rows;
