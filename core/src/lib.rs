@@ -11,6 +11,7 @@ pub mod config;
 pub mod event;
 pub mod ids;
 pub mod invoice;
+pub mod invoices;
 pub mod limits;
 pub mod onion;
 pub mod peer;
