@@ -8,6 +8,8 @@
 
 mod query;
 pub mod rows;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 

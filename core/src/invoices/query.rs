@@ -199,7 +199,7 @@ impl Invoices {
         if newest {
             let updated_index = end.map_or(0, |end| end.updated_index);
             put_end(index, &InvoiceEndRow { updated_index, end: InvoiceEnd::Deleted { pay_index } }, out);
-        } else {
+        } else if end.is_some() {
             out.emit(Command::Delete { table: Table::InvoiceEnd, key: index_key(index).as_slice() });
         }
         (found(info), true)

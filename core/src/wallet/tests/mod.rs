@@ -3,6 +3,7 @@
 mod funding;
 mod selection;
 mod stories;
+mod tapes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
