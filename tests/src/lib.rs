@@ -1,3 +1,4 @@
 //! What tests of the whole share.
 
+pub mod bitcoind;
 pub mod daemon;

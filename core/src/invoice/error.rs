@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::Currency;
+use super::currency_prefix;
+use crate::config::Network;
 
 /// Why a text is not an invoice that can be paid, or terms cannot be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,11 +27,11 @@ pub enum InvoiceError {
         prefix: String,
     },
     /// For another chain.
-    WrongCurrency {
+    WrongNetwork {
         /// The invoice's.
-        invoice: Currency,
+        invoice: Network,
         /// This node's.
-        ours: Currency,
+        ours: Network,
     },
     /// The amount is not a number without leading zeros and one of `m`, `u`, `n`, `p`.
     Amount {
@@ -117,12 +118,12 @@ impl fmt::Display for InvoiceError {
                 f,
                 "{prefix:?} is not the beginning of an invoice: expected lnbc, lntb, lntbs or lnbcrt and an amount"
             ),
-            InvoiceError::WrongCurrency { invoice, ours } => write!(
+            InvoiceError::WrongNetwork { invoice, ours } => write!(
                 f,
                 "the invoice is for {}, this node is on {}: ask for an invoice that begins with ln{}",
                 invoice.name(),
                 ours.name(),
-                ours.prefix()
+                currency_prefix(*ours)
             ),
             InvoiceError::Amount { amount } => write!(
                 f,

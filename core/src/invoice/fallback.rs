@@ -3,7 +3,7 @@
 use bitcoin::hashes::Hash;
 use bitcoin::{Address, PubkeyHash, Script, ScriptBuf, ScriptHash, WitnessProgram, WitnessVersion};
 
-use super::Currency;
+use crate::config::Network;
 
 /// Where to pay on chain if no route is found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +60,7 @@ impl Fallback {
     }
 
     /// The address, as people write it.
-    pub fn address(&self, currency: Currency) -> Address {
-        Address::from_script(&self.script(), currency.network()).expect("all three kinds have addresses")
+    pub fn address(&self, network: Network) -> Address {
+        Address::from_script(&self.script(), network.bitcoin()).expect("all three kinds have addresses")
     }
 }

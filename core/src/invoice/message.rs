@@ -61,11 +61,11 @@ pub fn digest(message: &[u8]) -> [u8; 32] {
 }
 
 /// The signature as people pass it around.
-pub fn encode(signature: &RecoverableSignature) -> String {
-    let (recovery_id, compact) = signature.serialize_compact();
+pub fn encode(compact: &[u8; 64], recovery_id: u8) -> String {
+    assert!(recovery_id < 4, "a signature fits at most four keys");
     let mut bytes = [0; 65];
-    bytes[0] = FIRST_BYTE + recovery_id.to_i32() as u8;
-    bytes[1..].copy_from_slice(&compact);
+    bytes[0] = FIRST_BYTE + recovery_id;
+    bytes[1..].copy_from_slice(compact);
     // 65 bytes are 13 groups of 5, each 8 digits.
     let groups = bytes.chunks_exact(5).map(|group| group.iter().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte)));
     groups

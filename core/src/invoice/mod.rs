@@ -6,7 +6,6 @@
 mod amount;
 mod error;
 mod fallback;
-mod features;
 pub mod message;
 mod parse;
 mod symbols;
@@ -17,13 +16,14 @@ mod tests;
 
 pub use error::InvoiceError;
 pub use fallback::Fallback;
-pub use features::Features;
 pub use write::ToSign;
 
 use bitcoin::hashes::{Hash, sha256};
 
 use crate::amount::Msat;
+use crate::config::Network;
 use crate::ids::{NodeId, PaymentHash, PaymentSecret, ShortChannelId};
+use crate::wire::{Feature, Features};
 
 /// `x` when it is absent (BOLT 11, tagged fields).
 pub const DEFAULT_EXPIRY_S: u64 = 3600;
@@ -34,7 +34,7 @@ pub const DEFAULT_MIN_FINAL_CLTV_EXPIRY_DELTA: u32 = 18;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invoice<S = Signed> {
     /// Which chain's money.
-    pub currency: Currency,
+    pub currency: Network,
     /// How much; `None` leaves it to the payer.
     pub amount: Option<Msat>,
     /// When it was made, in seconds since the Unix epoch.
@@ -87,19 +87,6 @@ pub enum Description {
     Hash([u8; 32]),
 }
 
-/// The chain that an invoice is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
-pub enum Currency {
-    /// `bc`.
-    Bitcoin,
-    /// `tb`.
-    Testnet,
-    /// `tbs`.
-    Signet,
-    /// `bcrt`.
-    Regtest,
-}
-
 /// One hop of a private way: the channel that leaves `node_id` towards the payee.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RouteHintHop {
@@ -119,7 +106,7 @@ impl Invoice<Unsigned> {
     /// An invoice for any amount with the defaults of BOLT 11, no hints, and the features without which nobody pays:
     /// var_onion_optin and payment_secret, compulsory.
     pub fn new(
-        currency: Currency,
+        currency: Network,
         timestamp_s: u64,
         payment_hash: PaymentHash,
         payment_secret: PaymentSecret,
@@ -140,7 +127,7 @@ impl Invoice<Unsigned> {
             fallbacks: Vec::new(),
             route_hints: Vec::new(),
             metadata: None,
-            features: Features::from_bits(&[8, 14]),
+            features: Features::new().with_required(Feature::VarOnionOptin).with_required(Feature::PaymentSecret),
             signature: Unsigned,
         }
     }
@@ -186,36 +173,12 @@ impl Description {
     }
 }
 
-impl Currency {
-    const ALL: [Currency; 4] = [Currency::Bitcoin, Currency::Testnet, Currency::Signet, Currency::Regtest];
-
-    /// As it stands behind `ln`.
-    pub fn prefix(self) -> &'static str {
-        match self {
-            Currency::Bitcoin => "bc",
-            Currency::Testnet => "tb",
-            Currency::Signet => "tbs",
-            Currency::Regtest => "bcrt",
-        }
-    }
-
-    /// The chain's name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Currency::Bitcoin => "bitcoin mainnet",
-            Currency::Testnet => "testnet",
-            Currency::Signet => "signet",
-            Currency::Regtest => "regtest",
-        }
-    }
-
-    /// The `bitcoin` crate's type for it.
-    pub fn network(self) -> bitcoin::Network {
-        match self {
-            Currency::Bitcoin => bitcoin::Network::Bitcoin,
-            Currency::Testnet => bitcoin::Network::Testnet,
-            Currency::Signet => bitcoin::Network::Signet,
-            Currency::Regtest => bitcoin::Network::Regtest,
-        }
+/// What stands behind `ln` for a chain (BOLT 11). `tb` is testnet 3 as well: an invoice does not tell them apart.
+pub fn currency_prefix(network: Network) -> &'static str {
+    match network {
+        Network::Mainnet => "bc",
+        Network::Testnet4 => "tb",
+        Network::Signet => "tbs",
+        Network::Regtest => "bcrt",
     }
 }

@@ -69,11 +69,11 @@ impl Invoice<Signed> {
     }
 
     /// As [`Invoice::parse`], and refuses an invoice for another chain.
-    pub fn parse_for(text: &str, ours: Currency) -> Result<Invoice, InvoiceError> {
+    pub fn parse_for(text: &str, ours: Network) -> Result<Invoice, InvoiceError> {
         let invoice = Invoice::parse(text)?;
         match invoice.currency {
             currency if currency == ours => Ok(invoice),
-            currency => Err(InvoiceError::WrongCurrency { invoice: currency, ours }),
+            currency => Err(InvoiceError::WrongNetwork { invoice: currency, ours }),
         }
     }
 }
@@ -93,11 +93,11 @@ fn split(text: &str) -> Result<(String, Vec<u8>), InvoiceError> {
 }
 
 /// The currency, which ends at the first digit, and what follows it.
-fn read_currency(prefix: &str) -> Result<(Currency, &str), InvoiceError> {
+fn read_currency(prefix: &str) -> Result<(Network, &str), InvoiceError> {
     let letters = prefix.find(|c: char| c.is_ascii_digit()).unwrap_or(prefix.len());
     let (name, amount) = prefix.split_at(letters);
     let name = name.strip_prefix("ln");
-    let currency = Currency::ALL.into_iter().find(|currency| name == Some(currency.prefix()));
+    let currency = Network::ALL.into_iter().find(|network| name == Some(currency_prefix(*network)));
     // An amount cannot be without a digit, so one that has lost it looks like a currency and is not known.
     currency.map(|currency| (currency, amount)).ok_or_else(|| InvoiceError::Prefix { prefix: prefix.to_owned() })
 }
@@ -220,7 +220,7 @@ fn features(value: &[u8]) -> Features {
             bytes[last - bit / 8] |= 1 << (bit % 8);
         }
     }
-    Features::from_bytes(&bytes)
+    Features::from_wire(&bytes)
 }
 
 /// The signature and the payee. BOLT 11: without `n` the key is recovered and s may be high; with `n` a high s fails.

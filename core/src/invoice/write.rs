@@ -1,7 +1,5 @@
 //! Writing an invoice (BOLT 11, tagged fields: requirements for writers).
 
-use secp256k1::ecdsa::RecoverableSignature;
-
 use super::parse::{HOP_BYTES, digest};
 use super::*;
 use super::{amount, symbols};
@@ -63,12 +61,10 @@ impl ToSign {
         digest(&self.prefix, &self.symbols)
     }
 
-    /// The invoice as a string.
-    pub fn finish(mut self, signature: &RecoverableSignature) -> String {
-        let (recovery_id, compact) = signature.serialize_compact();
-        let mut bytes = [0; 65];
-        bytes[..64].copy_from_slice(&compact);
-        bytes[64] = recovery_id.to_i32() as u8;
+    /// The invoice as a string, with the signature's compact form and its recovery id.
+    pub fn finish(mut self, compact: &[u8; 64], recovery_id: u8) -> String {
+        let mut bytes = [recovery_id; 65];
+        bytes[..64].copy_from_slice(compact);
         symbols::push_bytes(&mut self.symbols, &bytes);
         symbols::to_string(&self.prefix, &self.symbols)
     }
@@ -82,7 +78,7 @@ impl<S> Invoice<S> {
 
     /// With the fields in this order. Fields that are not there, or say what their absence says, are left out.
     pub(super) fn prepare_in(&self, order: &[u8]) -> Result<ToSign, InvoiceError> {
-        let mut prefix = format!("ln{}", self.currency.prefix());
+        let mut prefix = format!("ln{}", currency_prefix(self.currency));
         match self.amount {
             None => {}
             Some(Msat::ZERO) => return Err(InvoiceError::ZeroAmount),
@@ -178,12 +174,12 @@ fn push_route_hint(out: &mut Vec<u8>, hint: &[RouteHintHop]) -> Result<(), Invoi
 
 /// BOLT 11: as few symbols as hold the highest bit, none at all without features.
 fn push_features(out: &mut Vec<u8>, features: &Features) -> Result<(), InvoiceError> {
-    let len = features.bit_len().div_ceil(5);
-    if len == 0 {
+    let Some(highest) = features.bits().last() else {
         return Ok(());
-    }
+    };
+    let len = highest / 5 + 1;
     push_header(out, tag::FEATURES, len)?;
-    let bit = |bit: usize| u8::from(u16::try_from(bit).is_ok_and(|bit| features.has(bit))) << (bit % 5);
+    let bit = |bit: usize| u8::from(features.bit(bit)) << (bit % 5);
     out.extend((0..len).rev().map(|index| (index * 5..index * 5 + 5).map(bit).sum::<u8>()));
     Ok(())
 }

@@ -18,9 +18,10 @@ impl Node {
 
     /// A peer's update of one of our channels: what a route hint to us must name. Others are the router's.
     pub(super) fn on_channel_update(&mut self, io: &mut Io<'_>, node: NodeId, update: &wire::ChannelUpdate<'_>) {
-        let named = self.index.of_peer(node).find(|key| {
-            self.channels.get(key).is_some_and(|channel| channel.names_update(update))
-        });
+        let named = self
+            .index
+            .of_peer(node)
+            .find(|key| self.channels.get(key).is_some_and(|channel| channel.names_update(update)));
         let Some(key) = named else { return };
         if let Some(Err(error)) = self.with_channel(io, key, |channel, cx| channel.receive_update(cx, update)) {
             io.note_peer(Level::Warn, "channel", node, format_args!("channel_update: {error}"));

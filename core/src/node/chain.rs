@@ -58,7 +58,7 @@ impl RowValue for ClaimRow {
 }
 
 fn claim_key(outpoint: OutPoint) -> Key {
-    crate::wallet::outpoint_key(outpoint)
+    crate::wallet::rows::outpoint_key(outpoint)
 }
 
 impl ClaimRow {
@@ -244,15 +244,15 @@ impl Node {
             let Some(channel) = self.channels.get(&row.channel) else { continue };
             let keys = channel.row().keys;
             let Some(claim) = channel.claim(io.signer, &row.spendable()) else { continue };
-            match Sweep::new(&[claim], &row.script, feerate) {
-                Ok(mut sweep) => {
+            match Sweep::new(&[claim], row.script.clone(), feerate) {
+                Ok(sweep) => {
                     let mut sigs = Vec::new();
                     if let Err(refusal) = io.signer.sign_sweep(keys, &sweep, &mut sigs) {
                         io.note(Level::Error, "chain", format_args!("cannot claim {outpoint}: {refusal}"));
                         continue;
                     }
-                    sweep.add_witnesses(&sigs);
-                    self.wallet.broadcast(&sweep.tx, "claim of a closed channel", io.out);
+                    let tx = sweep.signed(&sigs);
+                    self.wallet.broadcast(&tx, "claim of a closed channel", io.out);
                 }
                 Err(error) => io.note(Level::Warn, "chain", format_args!("{outpoint} is not claimed: {error}")),
             }

@@ -1,11 +1,21 @@
 //! What channels tell, worked off one by one until nothing is left.
 
 use super::{Io, Node};
-use crate::channel::{Effect, Failure, Origin, Spendable};
+use bitcoin::Transaction;
+
+use crate::channel::{Channel, Effect, Failure, Origin, Phase, Spendable};
 use crate::command::{Command, Level, Watch};
 use crate::ids::ChannelKey;
-use crate::request::channel::ChannelClosed;
 use crate::request::Response;
+use crate::request::channel::ChannelClosed;
+
+/// The transaction by which we have closed a channel, or agreed to.
+fn closing_transaction(channel: &Channel) -> Option<Transaction> {
+    match channel.phase() {
+        Phase::OnChain { tx: Some(bytes), .. } => bitcoin::consensus::deserialize(bytes).ok(),
+        _ => None,
+    }
+}
 
 impl Node {
     /// Works off all effects, and those that they bring.
@@ -104,7 +114,7 @@ impl Node {
 
     /// Answers clients that wait for a close with the transaction that did it.
     fn answer_close(&mut self, io: &mut Io<'_>, key: ChannelKey, mutual: bool) {
-        let Some(tx) = self.channels.get(&key).and_then(|channel| channel.closing_transaction()) else { return };
+        let Some(tx) = self.channels.get(&key).and_then(closing_transaction) else { return };
         for request in self.close_waiters.remove(&key).unwrap_or_default() {
             self.timers.clear(super::NodeTimer::Patience { request });
             let tx = Box::new(tx.clone());

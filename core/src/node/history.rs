@@ -3,17 +3,22 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::{Io, Node};
+use crate::channel::{Channel, Phase};
 use crate::clock::Wall;
 use crate::command::{Command, LoadRange};
-use crate::ids::{PaymentHash, Preimage, QueryId, RequestId};
+use crate::ids::{NodeId, PaymentHash, Preimage, QueryId, RequestId};
+use crate::invoices::{self, InvoiceEndRow, InvoicePaidRow, InvoiceRow};
 use crate::limits::HISTORY_PAGE_ROWS;
 use crate::payment::rows::{
     ForwardRow, ForwardState, PartRow, PartState, PaymentEndRow, PaymentRow, hash_key, index_key,
 };
+use crate::request::channel::{CloseCause, ClosedChannel};
+use crate::request::invoice::{DelInvoice, InvoiceFilter, ListInvoices};
 use crate::request::payment::{
     ForwardInfo, ForwardStatus, ListForwards, ListPays, PayInfo, PayStatus, SendPayInfo, WaitSendPay,
 };
 use crate::request::{ListIndex, Page, Request, RequestError, Response};
+use crate::side::Side;
 use crate::store::{Row, Table};
 
 /// Rows that one question may bring into memory.
@@ -54,11 +59,41 @@ pub(crate) struct Query {
 
 enum Question {
     /// Was this hash paid already? Then tell; else do what was asked.
-    Paid { payment_hash: PaymentHash, then: Box<Request>, ends_asked: bool },
-    Pays { filter: ListPays, details_asked: bool },
-    SendPays { filter: ListPays, details_asked: bool },
-    Part { wait: WaitSendPay, details_asked: bool },
+    Paid {
+        payment_hash: PaymentHash,
+        then: Box<Request>,
+        ends_asked: bool,
+    },
+    Pays {
+        filter: ListPays,
+        details_asked: bool,
+    },
+    SendPays {
+        filter: ListPays,
+        details_asked: bool,
+    },
+    Part {
+        wait: WaitSendPay,
+        details_asked: bool,
+    },
     Forwards(ListForwards),
+    Invoices(ListInvoices),
+    Closed(Option<NodeId>),
+    /// One invoice in whatever state: what is to be done with it?
+    Invoice {
+        index: u64,
+        then: InvoiceThen,
+    },
+    /// The first payment of an invoice after the one that the client knows.
+    PaidInvoice {
+        index: Option<u64>,
+    },
+}
+
+/// What is to be done with an invoice that was read back.
+pub(super) enum InvoiceThen {
+    Show,
+    Delete(DelInvoice),
 }
 
 impl Query {
@@ -108,6 +143,45 @@ fn indices(rows: &[OwnedRow]) -> Vec<u64> {
     rows.iter().filter(|row| row.table == Table::PaymentHash).filter_map(of).collect()
 }
 
+/// No invoice has that label or number.
+pub(super) fn no_invoice() -> RequestError {
+    RequestError::new(RequestError::INVOICE_NOT_FOUND, "Unknown invoice")
+}
+
+fn invoice_spans(index: u64) -> [Span; 2] {
+    let key = invoices::index_key(index);
+    [Table::Invoice, Table::InvoiceEnd].map(|table| Span::under(table, key.as_slice()))
+}
+
+fn gather_invoices(rows: &[OwnedRow]) -> BTreeMap<u64, (InvoiceRow, Option<InvoiceEndRow>)> {
+    let mut found = BTreeMap::new();
+    let mut ends = BTreeMap::new();
+    for owned in rows {
+        let row = Row { table: owned.table, key: &owned.key, value: &owned.value };
+        let Ok(key) = row.key_array::<8>() else { continue };
+        let index = u64::from_be_bytes(key);
+        match owned.table {
+            Table::Invoice => {
+                if let Ok(invoice) = row.decode::<InvoiceRow>() {
+                    found.insert(index, (invoice, None));
+                }
+            }
+            Table::InvoiceEnd => {
+                if let Ok(end) = row.decode::<InvoiceEndRow>() {
+                    ends.insert(index, end);
+                }
+            }
+            _ => {}
+        }
+    }
+    for (index, end) in ends {
+        if let Some((_, slot)) = found.get_mut(&index) {
+            *slot = Some(end);
+        }
+    }
+    found
+}
+
 fn hash_prefix(payment_hash: PaymentHash) -> Vec<u8> {
     hash_key(payment_hash, 0).as_slice()[..32].to_vec()
 }
@@ -145,8 +219,7 @@ pub(super) fn part_info(number: u64, part: &PartRow, payment: &PaymentRow) -> Se
         description: payment.description.clone(),
         preimage,
         error_onion: failure.filter(|failure| failure.erring_index.is_none()).map(|failure| failure.raw.clone()),
-        message: (status == PayStatus::Pending)
-            .then(|| "Monitor status with listpays or waitsendpay".to_owned()),
+        message: (status == PayStatus::Pending).then(|| "Monitor status with listpays or waitsendpay".to_owned()),
     }
 }
 
@@ -159,9 +232,9 @@ fn pay_info(index: u64, stored: &Stored) -> Option<PayInfo> {
     };
     let alive = |part: &&PartRow| !matches!(part.state, PartState::Failed { .. });
     let under_way = || stored.parts.values().filter(alive);
-    let amount = under_way().map(|part| part.content.amount()).try_fold(crate::amount::Msat::ZERO, |sum, amount| {
-        amount.map(|amount| sum.saturating_add(amount))
-    });
+    let amount = under_way()
+        .map(|part| part.content.amount())
+        .try_fold(crate::amount::Msat::ZERO, |sum, amount| amount.map(|amount| sum.saturating_add(amount)));
     let sent = under_way().fold(crate::amount::Msat::ZERO, |sum, part| sum.saturating_add(part.content.first().amount));
     Some(PayInfo {
         payment_hash: payment.payment_hash,
@@ -214,12 +287,17 @@ impl Node {
     }
 
     pub(super) fn on_loaded(&mut self, io: &mut Io<'_>, id: QueryId, rows: &[Row<'_>]) {
-        let Some(query) = self.queries.get_mut(&id) else {
-            for (request, result) in self.invoices.on_loaded(io.out, io.clock, id, rows) {
-                io.reply(request, result);
-            }
-            return;
-        };
+        if let Some((request, query)) = self.transaction_queries.get_mut(&id) {
+            let request = *request;
+            let result = match query.loaded(id, rows, io.out) {
+                Ok(None) => return,
+                Ok(Some(transactions)) => Ok(Response::Transactions(transactions)),
+                Err(error) => Err(RequestError::generic(error.to_string())),
+            };
+            self.transaction_queries.remove(&id);
+            return io.reply(request, result);
+        }
+        let Some(query) = self.queries.get_mut(&id) else { return };
         let Some(mut span) = query.spans.pop_front() else { return };
         let mut within = true;
         for row in rows {
@@ -235,7 +313,10 @@ impl Node {
             let text = "too much to show at once: use start and limit, or name a payment";
             return io.reply(request, Err(RequestError::generic(text)));
         }
-        if within && rows.len() >= HISTORY_PAGE_ROWS
+        let one_is_enough = matches!(query.question, Question::PaidInvoice { index: None });
+        if within
+            && !one_is_enough
+            && rows.len() >= HISTORY_PAGE_ROWS
             && let Some(last) = rows.last()
         {
             span.from = last.key.to_vec();
@@ -263,6 +344,16 @@ impl Node {
                     details(index, &mut query.spans);
                 }
             }
+            Question::PaidInvoice { index: index @ None } => {
+                // The first page holds the numbers of later payments; the first of them is meant.
+                let first = query.rows.first().and_then(|owned| {
+                    let row = Row { table: owned.table, key: &owned.key, value: &owned.value };
+                    row.decode::<InvoicePaidRow>().ok()
+                });
+                let Some(InvoicePaidRow(first)) = first else { return io.reply(request, Err(no_invoice())) };
+                *index = Some(first);
+                query.spans.extend(invoice_spans(first));
+            }
             _ => {}
         }
         if !query.spans.is_empty() {
@@ -272,9 +363,9 @@ impl Node {
         let rows = std::mem::take(&mut query.rows);
         match query.question {
             Question::Paid { payment_hash, then, .. } => {
-                let paid = gather(&rows).into_iter().find(|(_, stored)| {
-                    stored.end.as_ref().is_some_and(|end| end.preimage.is_some())
-                });
+                let paid = gather(&rows)
+                    .into_iter()
+                    .find(|(_, stored)| stored.end.as_ref().is_some_and(|end| end.preimage.is_some()));
                 match paid {
                     Some((index, stored)) => {
                         let (Some(payment), Some(end)) = (stored.payment, stored.end) else { return };
@@ -304,6 +395,36 @@ impl Node {
             }
             Question::Part { wait, .. } => {
                 let result = ended_part(&wait, &gather(&rows));
+                io.reply(request, result);
+            }
+            Question::Closed(peer) => {
+                let read = |owned: &OwnedRow| {
+                    let row = Row { table: owned.table, key: &owned.key, value: &owned.value };
+                    row.decode::<ClosedChannelRow>().ok().map(|ClosedChannelRow(closed)| closed)
+                };
+                let closed = rows.iter().filter_map(read).filter(|c| peer.is_none_or(|peer| peer == c.peer_id));
+                io.reply(request, Ok(Response::ClosedChannels(closed.collect())));
+            }
+            Question::Invoices(filter) => {
+                let mut seen = 0;
+                let invoices = gather_invoices(&rows)
+                    .into_iter()
+                    .map(|(index, (row, end))| invoices::info(index, &row, end.as_ref(), io.clock.wall));
+                let invoices = invoices.filter(|info| in_page(&filter.page, info.created_index, &mut seen)).collect();
+                io.reply(request, Ok(Response::Invoices(invoices)));
+            }
+            Question::Invoice { index, then } => match gather_invoices(&rows).remove(&index) {
+                Some((row, end)) => self.on_invoice_read(io, request, index, row, end, then),
+                None => io.reply(request, Err(no_invoice())),
+            },
+            Question::PaidInvoice { index } => {
+                let index = index.expect("the second stage names the invoice");
+                let result = match gather_invoices(&rows).remove(&index) {
+                    Some((row, end)) => {
+                        Ok(Response::Invoice(Box::new(invoices::info(index, &row, end.as_ref(), io.clock.wall))))
+                    }
+                    None => Err(no_invoice()),
+                };
                 io.reply(request, result);
             }
             Question::Forwards(filter) => {
@@ -337,6 +458,47 @@ impl Node {
             true => Question::SendPays { filter, details_asked },
         };
         self.ask(io, request, question, spans);
+    }
+
+    pub(super) fn on_list_invoices(&mut self, io: &mut Io<'_>, request: RequestId, filter: ListInvoices) {
+        let index = match &filter.filter {
+            InvoiceFilter::All => None,
+            InvoiceFilter::Label(label) => Some(self.invoices.index_of_label(label)),
+            InvoiceFilter::PaymentHash(hash) => Some(self.invoices.index_of_hash(*hash)),
+            InvoiceFilter::Invstring(text) => match crate::invoice::Invoice::parse(text) {
+                Ok(invoice) => Some(self.invoices.index_of_hash(invoice.payment_hash)),
+                Err(error) => {
+                    let text = format!("Invalid invstring: {error}");
+                    return io.reply(request, Err(RequestError::invalid_params(text)));
+                }
+            },
+        };
+        let spans = match index {
+            None => vec![Span::all(Table::Invoice), Span::all(Table::InvoiceEnd)],
+            Some(Some(index)) => invoice_spans(index).to_vec(),
+            Some(None) => return io.reply(request, Ok(Response::Invoices(Vec::new()))),
+        };
+        self.ask(io, request, Question::Invoices(filter), spans);
+    }
+
+    /// Reads one invoice back, in whatever state it is.
+    pub(super) fn ask_invoice(&mut self, io: &mut Io<'_>, request: RequestId, index: u64, then: InvoiceThen) {
+        self.ask(io, request, Question::Invoice { index, then }, invoice_spans(index).to_vec());
+    }
+
+    /// The first payment after `last_pay_index`, of which there is one.
+    pub(super) fn ask_paid_invoice(&mut self, io: &mut Io<'_>, request: RequestId, last_pay_index: u64) {
+        let key = invoices::index_key(last_pay_index.saturating_add(1));
+        let span =
+            Span { table: Table::InvoicePaid, from: key.as_slice().to_vec(), prefix: key.as_slice()[..0].to_vec() };
+        self.ask(io, request, Question::PaidInvoice { index: None }, vec![span]);
+    }
+
+    pub(super) fn on_list_transactions(&mut self, io: &mut Io<'_>, request: RequestId) {
+        let id = QueryId(self.next_query);
+        self.next_query += 1;
+        let query = crate::wallet::TransactionsQuery::start(id, io.out);
+        self.transaction_queries.insert(id, (request, query));
     }
 
     /// A part that is not in flight: what became of it?
@@ -400,4 +562,54 @@ fn ended_part(wait: &WaitSendPay, payments: &BTreeMap<u64, Stored>) -> Result<Re
         return Err(RequestError::new(RequestError::PAY_NO_SUCH_PAYMENT, text));
     };
     super::pay::part_result(number, part, payment)
+}
+
+/// A channel that has ended, for `listclosedchannels`.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub(crate) struct ClosedChannelRow(pub(crate) ClosedChannel);
+
+impl crate::store::RowValue for ClosedChannelRow {
+    const TABLE: Table = Table::ClosedChannel;
+}
+
+impl Node {
+    /// Remembers a channel that is over.
+    pub(super) fn store_closed(&mut self, io: &mut Io<'_>, channel: &Channel, reason: &str) {
+        let row = channel.row();
+        let to_us = channel.ledger().base().local;
+        let cause = match channel.phase() {
+            Phase::OnChain { spent: Some(_), .. } if reason.contains("agreement") => CloseCause::User,
+            Phase::OnChain { reason: Some(_), .. } => CloseCause::Local,
+            Phase::OnChain { .. } => CloseCause::Onchain,
+            _ => CloseCause::Unknown,
+        };
+        let closed = ClosedChannel {
+            peer_id: channel.peer(),
+            channel_id: channel.id(),
+            short_channel_id: channel.scid(),
+            alias: row.alias,
+            channel_type: self.channel_type_of(channel),
+            opener: row.opener,
+            closer: None,
+            private: !row.announce,
+            funding: channel.funding().outpoint,
+            commitments: crate::side::PerSide {
+                local: channel.ledger().latest_number(Side::Local) + 1,
+                remote: channel.ledger().latest_number(Side::Remote) + 1,
+            },
+            htlcs_sent: channel.ledger().next_id(Side::Local).0,
+            total_msat: channel.capacity().to_msat(),
+            final_to_us_msat: to_us,
+            min_to_us_msat: to_us,
+            max_to_us_msat: to_us,
+            last_commitment_txid: None,
+            last_commitment_fee_msat: None,
+            cause,
+        };
+        io.put(crate::store::Key::new().u32(channel.key().0), &ClosedChannelRow(closed));
+    }
+
+    pub(super) fn on_list_closed(&mut self, io: &mut Io<'_>, request: RequestId, peer: Option<NodeId>) {
+        self.ask(io, request, Question::Closed(peer), vec![Span::all(Table::ClosedChannel)]);
+    }
 }

@@ -276,10 +276,6 @@ impl Node {
         Some(work(&mut pending.opening, &mut cx))
     }
 
-    pub(crate) fn backend_is_up(&self) -> bool {
-        self.chain.backend == Backend::Up
-    }
-
     fn on_request_gone(&mut self, id: RequestId) {
         self.outgoing.forget_request(id);
         self.invoices.forget_request(id);

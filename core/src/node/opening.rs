@@ -5,7 +5,7 @@ use bitcoin::{OutPoint, Psbt, ScriptBuf, TxOut};
 use super::{Io, Node};
 use crate::amount::Sat;
 use crate::channel::{Channel, ChannelError, Cx, OpenFeatures, OpenRequest, Opening, Progress};
-use crate::command::{Command, Level, Watch};
+use crate::command::Level;
 use crate::ids::{ChannelId, ChannelKey, ConnId, KeysIndex, NodeId, RequestId};
 use crate::limits::{CHANNELS_MAX, CHANNELS_PER_PEER_MAX, UNFUNDED_CHANNELS_MAX, UNFUNDED_CHANNELS_PER_PEER_MAX};
 use crate::request::channel::{ChannelFunded, FundChannel};
@@ -97,12 +97,7 @@ impl Node {
         }
     }
 
-    fn begin_opening(
-        &mut self,
-        io: &mut Io<'_>,
-        request: RequestId,
-        fund: FundChannel,
-    ) -> Result<(), RequestError> {
+    fn begin_opening(&mut self, io: &mut Io<'_>, request: RequestId, fund: FundChannel) -> Result<(), RequestError> {
         if !self.chain.synced {
             let text = "Still syncing with the bitcoin network: wait until getinfo shows no warning_lightningd_sync";
             return Err(RequestError::new(RequestError::FUNDING_STILL_SYNCING_BITCOIN, text));
@@ -122,7 +117,9 @@ impl Node {
             Some([12]) => (features.anchors, features.scid_alias) = (false, false),
             Some([12, 22]) if features.anchors => features.scid_alias = false,
             Some(bits) => {
-                return Err(RequestError::invalid_params(format!("channel_type {bits:?} is not supported with this peer")));
+                return Err(RequestError::invalid_params(format!(
+                    "channel_type {bits:?} is not supported with this peer"
+                )));
             }
         }
         let feerate_per_kw = self.feerate(fund.feerate);
@@ -131,7 +128,8 @@ impl Node {
             AmountOrAll::Amount(amount) => amount,
             AmountOrAll::All => {
                 let pay = Pay::AllTo(dummy_funding_script());
-                let plan = self.wallet.plan(&self.fund_spec(pay, feerate_per_kw, fund.min_confirmations, only.as_deref()))?;
+                let plan =
+                    self.wallet.plan(&self.fund_spec(pay, feerate_per_kw, fund.min_confirmations, only.as_deref()))?;
                 let most = Sat::from(plan.outputs[0].value);
                 let max = if features.large { self.channel_config.funding_max } else { Sat((1 << 24) - 1) };
                 most.min(max)
@@ -170,20 +168,14 @@ impl Node {
             out: io.out,
             effects: &mut self.effects,
         };
-        let opening =
-            Opening::open(&mut cx, conn, open).map_err(|error| match error {
-                ChannelError::Parameter { field: "funding_satoshis", .. } => {
-                    RequestError::new(RequestError::FUND_MAX_EXCEEDED, error.to_string())
-                }
-                error => RequestError::generic(error.to_string()),
-            })?;
-        let funding = FundingPlan {
-            request,
-            feerate_per_kw,
-            min_confirmations: fund.min_confirmations,
-            only,
-            psbt: None,
-        };
+        let opening = Opening::open(&mut cx, conn, open).map_err(|error| match error {
+            ChannelError::Parameter { field: "funding_satoshis", .. } => {
+                RequestError::new(RequestError::FUND_MAX_EXCEEDED, error.to_string())
+            }
+            error => RequestError::generic(error.to_string()),
+        })?;
+        let funding =
+            FundingPlan { request, feerate_per_kw, min_confirmations: fund.min_confirmations, only, psbt: None };
         self.openings.insert(key, Pending { opening, funding: Some(funding) });
         Ok(())
     }
@@ -317,12 +309,16 @@ impl Node {
         if channel.opener() == Side::Remote {
             self.openings.remove(&key);
         }
-        io.out.emit(Command::Watch(Watch::Spend(outpoint)));
-        io.out.emit(Command::Watch(Watch::Script(&channel.funding_script())));
+        channel.watch(io.out);
         if channel.is_dirty() {
             self.dirty.insert(key);
         }
-        io.note_peer(Level::Info, "channel", peer, format_args!("channel {} awaits its funding {outpoint}", channel.id()));
+        io.note_peer(
+            Level::Info,
+            "channel",
+            peer,
+            format_args!("channel {} awaits its funding {outpoint}", channel.id()),
+        );
         self.adopt(channel);
         self.peers.want(peer, true, io.clock.mono, &mut self.rng);
         self.store_addresses(io, peer);
@@ -382,14 +378,9 @@ impl Node {
         });
     }
 
-    fn openings_failed_where(
-        &mut self,
-        io: &mut Io<'_>,
-        node: NodeId,
-        text: &str,
-        meant: impl Fn(&Opening) -> bool,
-    ) {
-        let over = self.openings.iter().filter(|(_, pending)| pending.opening.peer() == node && meant(&pending.opening));
+    fn openings_failed_where(&mut self, io: &mut Io<'_>, node: NodeId, text: &str, meant: impl Fn(&Opening) -> bool) {
+        let over =
+            self.openings.iter().filter(|(_, pending)| pending.opening.peer() == node && meant(&pending.opening));
         for key in over.map(|(key, _)| *key).collect::<Vec<_>>() {
             self.abandon_opening(io, key, text, true);
         }
@@ -397,7 +388,10 @@ impl Node {
 
     /// Feature bits of a channel's type.
     pub(super) fn channel_type_bits(&self, key: ChannelKey) -> Vec<u16> {
-        let Some(channel) = self.channels.get(&key) else { return Vec::new() };
+        self.channels.get(&key).map(|channel| self.channel_type_of(channel)).unwrap_or_default()
+    }
+
+    pub(super) fn channel_type_of(&self, channel: &Channel) -> Vec<u16> {
         let mut bits = vec![12];
         if channel.funding().format.has_anchors() {
             bits.push(22);

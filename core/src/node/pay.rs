@@ -22,7 +22,6 @@ use crate::request::payment::{
     CreateOnion, Exclusion, FeeLimit, OnionBuilt, Paid, Pay, SendOnion, SendPay, WaitSendPay, XPaid, XPay,
 };
 use crate::request::{ErrorData, Request, RequestError, Response};
-use crate::wire::Features;
 
 /// `pay` gives forwarding nodes at most this share of the amount, in millionths, if the caller says nothing.
 const FEE_SHARE_MILLIONTHS: u64 = 5_000;
@@ -165,7 +164,8 @@ impl Node {
     }
 
     fn parse_invoice(&self, text: &str) -> Result<Invoice, RequestError> {
-        let invoice = Invoice::parse(text).map_err(|error| RequestError::invalid_params(format!("Invalid invoice: {error}")))?;
+        let invoice =
+            Invoice::parse(text).map_err(|error| RequestError::invalid_params(format!("Invalid invoice: {error}")))?;
         if invoice.currency != self.config.network {
             let text = format!(
                 "Invalid invoice: it is for the network {}, this node is on {}",
@@ -222,10 +222,10 @@ impl Node {
     /// The hash was not paid before.
     pub(super) fn pay_unpaid(&mut self, io: &mut Io<'_>, request: RequestId, hash: PaymentHash, asked: Request) {
         let result = match asked {
-            Request::Pay(pay) => self.begin_pay(io, request, hash, pay.into()),
-            Request::XPay(pay) => self.begin_pay(io, request, hash, pay.into()),
-            Request::SendPay(send) => self.begin_sendpay(io, request, send),
-            Request::SendOnion(send) => self.begin_sendonion(io, request, send),
+            Request::Pay(pay) => self.begin_pay(io, request, hash, (*pay).into()),
+            Request::XPay(pay) => self.begin_pay(io, request, hash, (*pay).into()),
+            Request::SendPay(send) => self.begin_sendpay(io, request, *send),
+            Request::SendOnion(send) => self.begin_sendonion(io, request, *send),
             _ => unreachable!("on_pay is for requests that pay"),
         };
         if let Err(error) = result {
@@ -242,9 +242,10 @@ impl Node {
         let hash = row.payment_hash;
         let stored = row.clone();
         let group = row.group;
-        let index = self.outgoing.begin(row, drive).map_err(|TooMany| {
-            RequestError::generic("too many payments are in flight: wait until some have ended")
-        })?;
+        let index = self
+            .outgoing
+            .begin(row, drive)
+            .map_err(|TooMany| RequestError::generic("too many payments are in flight: wait until some have ended"))?;
         io.put(index_key(index), &stored);
         io.put(hash_key(hash, index), &PaymentHashRow(group));
         Ok(index)
@@ -284,7 +285,6 @@ impl Node {
         if amount == Msat::ZERO || amount > total {
             return Err(RequestError::invalid_params("partial_msat must be above zero and at most the amount"));
         }
-        let features: &Features = &invoice.features;
         let drive = Drive {
             reply: request,
             style: wish.style,
@@ -297,7 +297,7 @@ impl Node {
             payment_secret: invoice.payment_secret,
             metadata: invoice.metadata.clone(),
             hints: invoice.route_hints.clone(),
-            multi_part: features.says(crate::wire::Feature::BasicMpp),
+            multi_part: invoice.features.says(crate::wire::Feature::BasicMpp),
             retry_until: io.clock.mono.plus_ms(wish.retry_for_s.saturating_mul(1000)),
             avoid: Vec::new(),
             avoid_hints: wish
@@ -383,12 +383,12 @@ impl Node {
         let result = match preimage {
             Some(preimage) => Ok(success(&payment, drive, preimage)),
             None => Err(match (&drive.last_failure, reason) {
-                (Some(failure), _) if failure.by_destination => {
-                    failure_error(failure, &drive.last_content())
-                }
+                (Some(failure), _) if failure.by_destination => failure_error(failure, &drive.last_content()),
                 (_, Some(reason)) => reason,
                 (Some(failure), None) => failure_error(failure, &drive.last_content()),
-                (None, None) => RequestError::new(RequestError::PAY_STOPPED_RETRYING, "Timed out before anything worked"),
+                (None, None) => {
+                    RequestError::new(RequestError::PAY_STOPPED_RETRYING, "Timed out before anything worked")
+                }
             }),
         };
         io.reply(drive.reply, result);
@@ -443,7 +443,8 @@ impl Node {
         let height = self.chain.height();
         let expiry = height.plus(drive.final_cltv_delta + FINAL_CLTV_SPARE);
         if drive.final_cltv_delta + FINAL_CLTV_SPARE > drive.delay_max {
-            let text = format!("the invoice wants {} blocks, at most {} are allowed", drive.final_cltv_delta, drive.delay_max);
+            let text =
+                format!("the invoice wants {} blocks, at most {} are allowed", drive.final_cltv_delta, drive.delay_max);
             return no_route(text);
         }
 
@@ -553,6 +554,15 @@ impl Node {
 
     // --- sendpay, sendonion, waitsendpay, createonion ----------------------------------------------------------------
 
+    /// The payment in flight of a hash: that of the group, or the latest.
+    fn in_flight(&self, payment_hash: PaymentHash, group: Option<u64>) -> Option<(u64, u64)> {
+        let mut in_flight = self.outgoing.by_hash(payment_hash);
+        match group {
+            Some(group) => in_flight.find(|(known, _)| *known == group),
+            None => in_flight.last(),
+        }
+    }
+
     /// The payment that a part joins, begun if there is none.
     fn payment_for_part(
         &mut self,
@@ -561,11 +571,7 @@ impl Node {
         group: Option<u64>,
         part_id: u64,
     ) -> Result<PartPlace, RequestError> {
-        let mut in_flight = self.outgoing.by_hash(row.payment_hash);
-        let found = match group {
-            Some(group) => in_flight.find(|(known, _)| *known == group),
-            None => in_flight.last(),
-        };
+        let found = self.in_flight(row.payment_hash, group);
         if let Some((_, index)) = found {
             let payment = self.outgoing.payment(index).expect("it is in flight");
             let before = payment.parts.get(&part_id);
@@ -681,10 +687,9 @@ impl Node {
                 }
                 Err(match error {
                     SendError::Onion(text) => RequestError::invalid_params(text),
-                    error => RequestError::new(
-                        RequestError::PAY_TRY_OTHER_ROUTE,
-                        format!("First peer not ready: {error}"),
-                    ),
+                    error => {
+                        RequestError::new(RequestError::PAY_TRY_OTHER_ROUTE, format!("First peer not ready: {error}"))
+                    }
                 })
             }
         }
@@ -697,13 +702,10 @@ impl Node {
         scid: Option<ShortChannelId>,
         amount: Msat,
     ) -> Result<ChannelKey, RequestError> {
-        let unknown = || {
-            RequestError::new(RequestError::PAY_TRY_OTHER_ROUTE, "No channel of ours begins this route")
-        };
+        let unknown = || RequestError::new(RequestError::PAY_TRY_OTHER_ROUTE, "No channel of ours begins this route");
         let named = scid.and_then(|scid| self.index.by_scid.get(&scid).copied());
-        let named = named.filter(|key| {
-            node.is_none_or(|node| self.channels.get(key).is_some_and(|channel| channel.peer() == node))
-        });
+        let named = named
+            .filter(|key| node.is_none_or(|node| self.channels.get(key).is_some_and(|channel| channel.peer() == node)));
         if let Some(key) = named {
             return Ok(key);
         }
@@ -719,11 +721,7 @@ impl Node {
 
     pub(super) fn on_wait_sendpay(&mut self, io: &mut Io<'_>, request: RequestId, wait: WaitSendPay) {
         let part_id = wait.part_id.unwrap_or(0);
-        let mut in_flight = self.outgoing.by_hash(wait.payment_hash);
-        let found = match wait.group_id {
-            Some(group) => in_flight.find(|(known, _)| *known == group),
-            None => in_flight.last(),
-        };
+        let found = self.in_flight(wait.payment_hash, wait.group_id);
         let under_way = found.and_then(|(group, index)| {
             let number = *self.outgoing.payment(index)?.parts.get(&part_id)?;
             self.outgoing.part(number).map(|_| group)
@@ -771,7 +769,10 @@ fn create_onion(create: &CreateOnion, session_key: &[u8; 32]) -> Result<OnionBui
     }
     let mut hops = Vec::with_capacity(create.hops.len());
     for (index, hop) in create.hops.iter().enumerate() {
-        let node = hop.node.parse().map_err(|_| RequestError::invalid_params(format!("hops[{index}].pubkey is no node id")))?;
+        let node = hop
+            .node
+            .parse()
+            .map_err(|_| RequestError::invalid_params(format!("hops[{index}].pubkey is no node id")))?;
         let Some((len, used)) = crate::onion::tlv::read_bigsize(&hop.payload) else {
             return Err(RequestError::invalid_params(format!("hops[{index}].payload does not begin with its length")));
         };

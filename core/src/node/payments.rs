@@ -6,8 +6,8 @@ use super::{Io, Node};
 use crate::amount::Msat;
 use crate::channel::{Detail, Failure as HtlcFailure, Offer, Origin, Peeled, Refusal};
 use crate::command::Level;
-use crate::ids::{BlockHeight, ChannelKey, HtlcId, NodeId, PaymentHash, Preimage, ShortChannelId};
-use crate::onion::payload::{Final, Forward, PaymentData, Payload};
+use crate::ids::{BlockHeight, ChannelKey, HtlcId, PaymentHash, Preimage, ShortChannelId};
+use crate::onion::payload::{Final, Forward, Payload, PaymentData};
 use crate::onion::{self, Failure};
 use crate::payment::forward::{IncomingKey, Open, Veto, Wish};
 use crate::payment::incoming::{HeldPart, InvoiceTerms, PartTerms, Refused, Verdict};
@@ -95,7 +95,13 @@ impl Node {
         io.note(
             Level::Debug,
             "payment",
-            format_args!("HTLC {}/{} of {} refused: {}", arrival.channel, arrival.id, arrival.payment_hash, failure.name()),
+            format_args!(
+                "HTLC {}/{} of {} refused: {}",
+                arrival.channel,
+                arrival.id,
+                arrival.payment_hash,
+                failure.name()
+            ),
         );
         let reason = onion::failure::wrap(failure, &arrival.shared_secret);
         self.with_channel(io, arrival.channel, |channel, cx| channel.fail_htlc(cx, arrival.id, &reason));
@@ -111,13 +117,10 @@ impl Node {
         let (Some(invoice), Some(data)) = (self.invoices.open(arrival.payment_hash), last.payment_data) else {
             return self.refuse(io, arrival, &details);
         };
-        if invoice.payment_secret() != data.payment_secret || invoice.expires_at_s() <= io.clock.wall.unix_s() {
+        if invoice.payment_secret != data.payment_secret || invoice.expires_at_s <= io.clock.wall.unix_s() {
             return self.refuse(io, arrival, &details);
         }
-        let terms = InvoiceTerms {
-            amount: invoice.amount(),
-            final_cltv_delta: invoice.min_final_cltv_expiry_delta(),
-        };
+        let terms = InvoiceTerms { amount: invoice.amount, final_cltv_delta: invoice.min_final_cltv_expiry_delta };
         let part = HeldPart {
             channel: arrival.channel,
             id: arrival.id,
@@ -153,7 +156,11 @@ impl Node {
             let done = self.with_channel(io, part.channel, |channel, cx| channel.fulfill_htlc(cx, part.id, preimage));
             assert_eq!(done, Some(Ok(())), "a part that is held is live on its channel");
         }
-        io.note(Level::Info, "payment", format_args!("received {received} in {} parts for {payment_hash}", parts.len()));
+        io.note(
+            Level::Info,
+            "payment",
+            format_args!("received {received} in {} parts for {payment_hash}", parts.len()),
+        );
         for (request, result) in replies {
             io.reply(request, result);
         }
@@ -238,18 +245,16 @@ impl Node {
             out_amount: next.amt_to_forward,
             out_cltv_expiry: next.outgoing_cltv_value.0,
         };
-        wish.judge(&asked_channel.row().policy, self.old_policies.get(&asked), self.chain.height()).map_err(|veto| {
-            match veto {
+        wish.judge(&asked_channel.row().policy, self.old_policies.get(&asked), self.chain.height()).map_err(
+            |veto| match veto {
                 Veto::BelowMinimum => Failure::AmountBelowMinimum { htlc_msat: next.amt_to_forward },
                 Veto::AboveMaximum => Failure::TemporaryChannelFailure,
                 Veto::Fee => Failure::FeeInsufficient { htlc_msat: arrival.amount },
-                Veto::CltvDelta => {
-                    Failure::IncorrectCltvExpiry { cltv_expiry: BlockHeight(arrival.cltv_expiry) }
-                }
+                Veto::CltvDelta => Failure::IncorrectCltvExpiry { cltv_expiry: BlockHeight(arrival.cltv_expiry) },
                 Veto::TooSoon => Failure::ExpiryTooSoon,
                 Veto::TooFar => Failure::ExpiryTooFar,
-            }
-        })?;
+            },
+        )?;
         let onion = *self.channels[&arrival.channel].next_onion(arrival.id).ok_or(Failure::TemporaryNodeFailure)?;
         // BOLT 4 lets us take any channel to the same peer; the one that was asked for comes first.
         let peer = asked_channel.peer();
@@ -425,9 +430,10 @@ impl Node {
 
     fn read_failure(&self, row: &PartRow, failure: &HtlcFailure) -> PartFailure {
         match failure {
-            HtlcFailure::OnChain => {
-                local_failure(Failure::PermanentChannelFailure.code(), "the channel went on chain and the HTLC timed out")
-            }
+            HtlcFailure::OnChain => local_failure(
+                Failure::PermanentChannelFailure.code(),
+                "the channel went on chain and the HTLC timed out",
+            ),
             HtlcFailure::Malformed { failure_code, .. } => PartFailure {
                 erring_index: Some(1),
                 code: *failure_code,
@@ -526,4 +532,3 @@ impl std::fmt::Display for SendError {
         }
     }
 }
-

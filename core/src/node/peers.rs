@@ -116,12 +116,15 @@ impl Node {
         let seen = remote_addr(&address);
         let chain_hash = self.config.network.chain_hash();
         self.peers.connected(node, conn, direction, address, now);
-        io.send(conn, wire::Init {
-            globalfeatures: &[],
-            features: &features,
-            networks: Some(wire::Rest(&chain_hash.0)),
-            remote_addr: seen.as_ref().map(|(bytes, len)| wire::Rest(&bytes[..*len])),
-        });
+        io.send(
+            conn,
+            wire::Init {
+                globalfeatures: &[],
+                features: &features,
+                networks: Some(wire::Rest(&chain_hash.0)),
+                remote_addr: seen.as_ref().map(|(bytes, len)| wire::Rest(&bytes[..*len])),
+            },
+        );
     }
 
     pub(super) fn on_dial_failed(&mut self, io: &mut Io<'_>, dial: DialId, reason: &str) {
@@ -235,8 +238,7 @@ impl Node {
     }
 
     fn on_init(&mut self, io: &mut Io<'_>, node: NodeId, conn: ConnId, init: &wire::Init<'_>) {
-        let features =
-            Features::from_wire(init.features).union(&Features::from_wire(init.globalfeatures));
+        let features = Features::from_wire(init.features).union(&Features::from_wire(init.globalfeatures));
         if let Some(bit) = features.unknown_required(&self.features) {
             let text = format!("feature bit {bit} is required and not supported here");
             return self.warn_and_cut(io, node, conn, ChannelId::ALL, &text);
@@ -383,6 +385,8 @@ impl Node {
             Consequence::Ignore => {}
             Consequence::Warn => io.send(conn, wire::Warning { channel_id, data: text.as_bytes() }),
             Consequence::WarnDisconnect => self.warn_and_cut(io, node, conn, channel_id, &text),
+            // Our data is old, or the peer's is: it must close, and nothing of ours may be broadcast.
+            Consequence::AskToClose => io.send(conn, wire::Error { channel_id, data: text.as_bytes() }),
             Consequence::Fail => {
                 self.with_channel(io, key, |channel, cx| channel.fail(cx, error));
             }

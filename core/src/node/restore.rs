@@ -7,7 +7,7 @@ use super::peers::{PeerRow, our_features};
 use super::{ChannelIndex, Io, Node};
 use crate::amount::Msat;
 use crate::chain::{Backend, Chain, Tip};
-use crate::channel::{self, ChannelConfig, Detail, HtlcState, Origin, Policy, Stored, rows};
+use crate::channel::{ChannelConfig, Detail, HtlcState, Origin, Policy, Stored, rows};
 use crate::clock::Clock;
 use crate::command::{Command, Sink, Watch};
 use crate::config::Config;
@@ -48,7 +48,7 @@ pub enum RestoreError {
         error: RowError,
     },
     /// A channel is not whole.
-    Channel(channel::RestoreError),
+    Channel(rows::RestoreError),
 }
 
 impl std::fmt::Display for RestoreError {
@@ -178,7 +178,7 @@ impl Node {
     ) -> Result<Node, RestoreError> {
         let Boot { config, rng_seed, clock } = boot;
         let id = signer.node_id();
-        let mut wallet = Wallet::new(&signer.wallet_accounts(), config.network);
+        let mut wallet = Wallet::new(&signer.wallet_accounts(), config.network.bitcoin());
         let mut invoices = Invoices::default();
         let mut gathered = Gathered::default();
         for row in rows {

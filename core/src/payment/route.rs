@@ -107,14 +107,7 @@ mod tests {
         let seen: Vec<_> =
             hops.iter().map(|hop| (hop.node_id, hop.short_channel_id.0, hop.amount.0, hop.cltv_expiry.0)).collect();
         // 1,000,000 + 2 + 30 = 1,000,032 reaches node 3; + 1 + 20 (rounded down) reaches node 2.
-        assert_eq!(
-            seen,
-            [
-                (node(2), 0, 1_000_053, 107),
-                (node(3), 20, 1_000_032, 104),
-                (node(9), 30, 1_000_000, 100),
-            ]
-        );
+        assert_eq!(seen, [(node(2), 0, 1_000_053, 107), (node(3), 20, 1_000_032, 104), (node(9), 30, 1_000_000, 100),]);
     }
 
     #[test]

@@ -6,8 +6,8 @@ use super::pair::{ALL_FEATURES, End, Pair, close_script, funding_tx, preimage, r
 use crate::amount::{Msat, Sat};
 use crate::chain::Tip;
 use crate::channel::{
-    ChannelError, ChannelType, CloseReason, CloseTerms, Cx, Effect, HtlcKey, OpenFeatures, OpenRequest, Opening, Phase,
-    SpendBy, Spendable, Spender,
+    ChannelError, ChannelType, CloseReason, CloseTerms, Cx, Detail, Effect, HtlcKey, OpenFeatures, OpenRequest,
+    Opening, Peeled, Phase, SpendBy, Spendable, Spender,
 };
 use crate::clock::Clock;
 use crate::ids::{BlockHeight, ChannelKey, ConnId, KeysIndex, Sig};
@@ -512,4 +512,19 @@ fn an_unknown_spender_is_no_commitment() {
     pair.alice.act(|channel, cx| channel.funding_spent(cx, &stranger, BlockHeight(120)));
     assert!(has(&pair.alice, |effect| matches!(effect, Effect::Spent { by: Spender::Unknown, .. })));
     assert!(spendables(&pair.alice).is_empty());
+}
+
+#[test]
+fn an_onion_is_opened_as_it_arrives() {
+    let mut pair = Pair::open(ALL_FEATURES, Msat(400_000_000));
+    for (part, holds_another) in [(1, true), (2, false)] {
+        let id = pair.alice.offer(part, Msat(5_000_000)).expect("there is money");
+        pair.drain();
+        let ledger = pair.bob.channel().ledger();
+        let (_, htlc) = ledger.of_side(Side::Remote).find(|(key, _)| key.id == id).expect("it arrived");
+        let Detail::Received { onion: Peeled::Payload { payload, forward, .. }, .. } = &htlc.detail else {
+            panic!("{:?}", htlc.detail)
+        };
+        assert_eq!((&payload[..], *forward), (&[part as u8; 20][..], holds_another));
+    }
 }

@@ -14,6 +14,7 @@ use crate::channel::{
 use crate::clock::Clock;
 use crate::command::{Command, Sink};
 use crate::ids::{BlockHeight, ChainHash, ChannelKey, ConnId, HtlcId, KeysIndex, PaymentHash, Preimage};
+use crate::onion::{self, ONION_SIZE};
 use crate::rng::Rng;
 use crate::side::Side;
 use crate::signer::{KeysSigner, Signer};
@@ -52,6 +53,10 @@ impl Sink for World {
         }
     }
 }
+
+/// What the keys of each are made from.
+const ALICE: u8 = 1;
+const BOB: u8 = 2;
 
 /// One node.
 pub(super) struct End {
@@ -147,6 +152,10 @@ impl End {
         result
     }
 
+    fn peer_seed(&self) -> u8 {
+        ALICE + BOB - self.seed
+    }
+
     pub(super) fn flush(&mut self) {
         if self.channel.as_ref().is_some_and(|channel| channel.is_dirty()) {
             self.act(|channel, cx| channel.flush(cx));
@@ -158,7 +167,7 @@ impl End {
     }
 
     pub(super) fn offer_until(&mut self, part: u64, amount_msat: Msat, expiry: u32) -> Result<HtlcId, Refusal> {
-        let onion = onion(part);
+        let onion = onion(self.peer_seed(), part);
         let payment_hash = preimage(part).payment_hash();
         let origin = Origin::Payment { part };
         let offer = Offer {
@@ -190,7 +199,7 @@ impl End {
         let mut channel = stored.restore(key, &mut self.signer).expect("its rows are whole");
         for (id, origin) in channel.missing_onions() {
             let Origin::Payment { part } = origin else { panic!("there are no forwards here") };
-            channel.supply_onion(id, &onion(part));
+            channel.supply_onion(id, &onion(self.peer_seed(), part));
         }
         channel.check();
         self.channel = Some(Box::new(channel));
@@ -204,12 +213,12 @@ pub(super) fn preimage(part: u64) -> Preimage {
     Preimage(bytes)
 }
 
-/// An onion that opens.
-fn onion(part: u64) -> [u8; crate::onion::ONION_SIZE] {
-    let mut onion = [part as u8; crate::onion::ONION_SIZE];
-    onion[0] = 0;
-    onion[1..34].copy_from_slice(&signer(9).node_id().0);
-    onion
+/// An onion that opens; those of odd parts hold another one.
+fn onion(receiver: u8, part: u64) -> [u8; ONION_SIZE] {
+    let hops = [receiver, 9].map(|seed| (signer(seed).node_id().parse().expect("a node's key"), [part as u8; 20]));
+    let len = 1 + (part % 2) as usize;
+    let payment_hash = preimage(part).payment_hash();
+    onion::build(&[7; 32], hops.into_iter().take(len), &payment_hash.0).expect("it is short").packet
 }
 
 /// Alice opened the channel.
@@ -293,7 +302,7 @@ pub(super) fn build_funding(alice: &mut End, change: impl FnOnce(&mut Transactio
 
 impl Pair {
     pub(super) fn strangers() -> (End, End) {
-        (End::new("alice", 1), End::new("bob", 2))
+        (End::new("alice", ALICE), End::new("bob", BOB))
     }
 
     /// Opened, not yet confirmed.
