@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 
 use bitcoin::bip32::{ChildNumber, DerivationPath, Fingerprint, KeySource, Xpub};
-use bitcoin::{CompressedPublicKey, Script, ScriptBuf};
+use bitcoin::{CompressedPublicKey, Network, Script, ScriptBuf};
 use secp256k1::{PublicKey, SECP256K1};
 
 use super::rows::{AddressRow, place_key};
 use crate::command::{Command, Sink, Watch};
-use crate::config::Network;
 use crate::signer::WalletAccounts;
 use crate::store::{Row, RowError, Table};
 
@@ -109,7 +108,7 @@ impl Keychains {
             let xpub = account.derive_pub(SECP256K1, &path).expect("a normal path derives");
             Chain { xpub, scripts: Vec::new(), issued: 0, used: 0, cursor: 0 }
         };
-        let coin = u32::from(network != Network::Mainnet);
+        let coin = u32::from(network != Network::Bitcoin);
         let chains = Keychain::ALL.map(chain);
         Keychains { fingerprint: accounts.fingerprint, coin, chains, places: BTreeMap::new() }
     }

@@ -23,7 +23,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use bitcoin::{OutPoint, Script, ScriptBuf, Transaction, Txid};
+use bitcoin::{Network, OutPoint, Script, ScriptBuf, Transaction, Txid};
 
 pub use error::WalletError;
 pub use fund::{FundSpec, Funded, InputChoice, Pay, Plan};
@@ -34,7 +34,6 @@ pub use rows::{Coin, Origin};
 
 use crate::amount::Sat;
 use crate::command::{Command, Sink, Watch};
-use crate::config::Network;
 use crate::ids::BlockHeight;
 use crate::request::wallet::{AddressKind, Addresses, FundsOutput, OutputStatus};
 use crate::signer::WalletAccounts;

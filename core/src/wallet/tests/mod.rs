@@ -11,7 +11,7 @@ use bitcoin::absolute::LockTime;
 use bitcoin::consensus::encode::serialize;
 use bitcoin::hashes::Hash;
 use bitcoin::transaction::Version;
-use bitcoin::{OutPoint, ScriptBuf, Transaction, TxIn, TxOut, Txid, Witness};
+use bitcoin::{Network, OutPoint, ScriptBuf, Transaction, TxIn, TxOut, Txid, Witness};
 
 use super::*;
 use crate::command::Command;
@@ -72,7 +72,7 @@ const FEERATE: u32 = 1_000;
 
 impl Alice {
     fn new() -> Alice {
-        let signer = KeysSigner::new([7; 64], bitcoin::Network::Regtest, [7; 32]);
+        let signer = KeysSigner::new([7; 64], Network::Regtest, [7; 32]);
         let mut wallet = Wallet::new(&signer.wallet_accounts(), Network::Regtest);
         wallet.finish(BlockHeight(500)).expect("no rows");
         let mut world = World::default();
