@@ -3,4 +3,7 @@
 pub mod chain;
 pub mod config;
 pub mod log;
+mod outputs;
+mod peers;
+pub mod reactor;
 pub mod seed;

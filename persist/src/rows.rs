@@ -3,7 +3,7 @@
 //! A stored value ends with the CRC32C of its whole key and its bytes. The key is part of it so that a value that
 //! turns up under another key is noticed too.
 
-use crate::env::{Env, Pair, ReadCursor, ReadTxn};
+use crate::env::{Env, EnvError, Pair, ReadCursor, ReadTxn};
 use crate::{KEY_BYTES_MAX, ReadError, TABLES_MAX};
 
 /// What a row takes beyond its value.
@@ -38,6 +38,17 @@ pub enum Direction {
     Backward,
 }
 
+/// Where a scan begins. A key that is named need not exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From<'a> {
+    /// At the first key with the prefix, or at the last if the scan goes backward.
+    Edge,
+    /// At this key, for instance the `next` of the page before.
+    At(&'a [u8]),
+    /// Behind this key, in the direction of the scan.
+    Past(&'a [u8]),
+}
+
 /// Which rows to read: one slice of a table, bounded in rows and bytes so that no reader holds up a turn.
 #[derive(Clone, Copy, Debug)]
 pub struct Scan<'a> {
@@ -45,9 +56,8 @@ pub struct Scan<'a> {
     pub table: u8,
     /// Only keys that begin so.
     pub prefix: &'a [u8],
-    /// Begin at this key (inclusive; it need not exist), for instance the `next` of the page before. Without it the
-    /// scan begins at the first key with the prefix, or at the last if it goes backward.
-    pub from: Option<&'a [u8]>,
+    /// Where to begin.
+    pub from: From<'a>,
     /// Which way to go.
     pub direction: Direction,
     /// At most so many rows.
@@ -67,14 +77,22 @@ pub struct Page {
 
 pub(crate) fn scan(env: &Env, scan: Scan<'_>) -> Result<Page, ReadError> {
     let prefix = full_key(scan.table, scan.prefix);
-    let from = scan.from.map(|key| full_key(scan.table, key));
     let txn = env.read()?;
     let mut cursor = txn.cursor()?;
-    let mut at = match (scan.direction, &from) {
-        (Direction::Forward, None) => cursor.seek(&prefix)?,
-        (Direction::Forward, Some(from)) => cursor.seek(from)?,
-        (Direction::Backward, Some(from)) => cursor.seek_back(from)?,
-        (Direction::Backward, None) => last_with_prefix(&mut cursor, &prefix)?,
+    let mut at = match (scan.from, scan.direction) {
+        (From::Edge, Direction::Forward) => cursor.seek(&prefix)?,
+        (From::Edge, Direction::Backward) => last_with_prefix(&mut cursor, &prefix)?,
+        (From::At(key) | From::Past(key), direction) => {
+            let from = full_key(scan.table, key);
+            let found = match direction {
+                Direction::Forward => cursor.seek(&from)?,
+                Direction::Backward => cursor.seek_back(&from)?,
+            };
+            match found {
+                Some((key, _)) if key == from && matches!(scan.from, From::Past(_)) => step(&mut cursor, direction)?,
+                found => found,
+            }
+        }
     };
     let mut page = Page::default();
     let mut bytes = 0;
@@ -90,12 +108,16 @@ pub(crate) fn scan(env: &Env, scan: Scan<'_>) -> Result<Page, ReadError> {
             break;
         }
         page.rows.push(OwnedRow { key: key.to_vec(), value: value.to_vec() });
-        at = match scan.direction {
-            Direction::Forward => cursor.next()?,
-            Direction::Backward => cursor.prev()?,
-        };
+        at = step(&mut cursor, scan.direction)?;
     }
     Ok(page)
+}
+
+fn step<'t>(cursor: &mut ReadCursor<'t>, direction: Direction) -> Result<Option<Pair<'t>>, EnvError> {
+    match direction {
+        Direction::Forward => cursor.next(),
+        Direction::Backward => cursor.prev(),
+    }
 }
 
 /// The greatest key that has the prefix is the one before the least key behind all that have it.

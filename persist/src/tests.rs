@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::counter::COUNTER_FILE;
 use crate::env::DATA_FILE;
+use crate::rows::From;
 use crate::*;
 
 const CHANNELS: u8 = 1;
@@ -137,7 +138,7 @@ fn keys(store: &Store, mut scan: Scan<'_>) -> Vec<Vec<u8>> {
             None => return keys,
             Some(key) => {
                 let key: &'static [u8] = key.clone().leak();
-                scan.from = Some(key);
+                scan.from = From::At(key);
             }
         }
     }
@@ -159,7 +160,7 @@ fn history_is_read_in_pages_both_ways() {
     let scan = |prefix: &'static [u8], direction, rows_max, bytes_max| Scan {
         table: HISTORY,
         prefix,
-        from: None,
+        from: From::Edge,
         direction,
         rows_max,
         bytes_max,
@@ -177,9 +178,17 @@ fn history_is_read_in_pages_both_ways() {
     assert_eq!(keys(&store, scan(&[], Direction::Backward, 4, 1 << 20)).len(), 21);
     assert_eq!(keys(&store, scan(&[9], Direction::Backward, 4, 1 << 20)).len(), 0);
     // Begin in the middle, at a key that is not there.
-    let from = |direction| Scan { from: Some(&[7, 4, 1]), ..scan(&[7], direction, 1, 1 << 20) };
-    assert_eq!(store.scan(from(Direction::Forward)).unwrap().rows[0].key, [7, 5]);
-    assert_eq!(store.scan(from(Direction::Backward)).unwrap().rows[0].key, [7, 4]);
+    let first = |from, direction| {
+        let scan = Scan { from, ..scan(&[7], direction, 1, 1 << 20) };
+        store.scan(scan).unwrap().rows[0].key[1]
+    };
+    assert_eq!(first(From::At(&[7, 4, 1]), Direction::Forward), 5);
+    assert_eq!(first(From::At(&[7, 4, 1]), Direction::Backward), 4);
+    assert_eq!(first(From::Past(&[7, 4, 1]), Direction::Forward), 5);
+    assert_eq!(first(From::Past(&[7, 4, 1]), Direction::Backward), 4);
+    assert_eq!(first(From::At(&[7, 4]), Direction::Forward), 4);
+    assert_eq!(first(From::Past(&[7, 4]), Direction::Forward), 5);
+    assert_eq!(first(From::Past(&[7, 4]), Direction::Backward), 3);
     assert_eq!(store.scan(Scan { table: 5, ..scan(&[], Direction::Backward, 1, 1) }).unwrap(), Page::default());
 }
 

@@ -200,6 +200,11 @@ impl Node {
         self.chain.tip
     }
 
+    /// Recent blocks, for the chain source to undo a reorganisation that happened while we were away.
+    pub fn recent_tips(&self) -> impl Iterator<Item = crate::chain::Tip> + '_ {
+        self.recent.iter().map(|(height, hash)| crate::chain::Tip { height: *height, hash: *hash })
+    }
+
     fn on_deadline(&mut self, io: &mut Io<'_>) {
         let now = io.clock.mono;
         for key in std::mem::take(&mut self.dirty) {
