@@ -55,23 +55,22 @@ fn run(flags: &Flags) -> Result<(), String> {
     };
     let (words, origin) = seed::load(dir, fresh)?;
     let random = |e| format!("cannot read /dev/urandom: {e}");
-    let mut signer = KeysSigner::new(
-        *words,
-        settings.core.network.bitcoin(),
-        *seed::os_random::<32>().map_err(random)?,
-    );
+    let mut signer =
+        KeysSigner::new(*words, settings.core.network.bitcoin(), *seed::os_random::<32>().map_err(random)?);
     if origin == seed::Origin::Drawn {
         let path = dir.join(seed::FILE_NAME);
-        log.say(clock.wall, Level::Info, "node", format_args!("new seed in {}: copy it to a safe place", path.display()));
+        log.say(
+            clock.wall,
+            Level::Info,
+            "node",
+            format_args!("new seed in {}: copy it to a safe place", path.display()),
+        );
     }
     let boot = Boot { config: settings.core.clone(), rng_seed: *seed::os_random::<32>().map_err(random)?, clock };
     let rows = read_rows(&store)?;
-    let node = Node::restore(
-        boot,
-        rows.iter().map(|(table, key, value)| Row { table: *table, key, value }),
-        &mut signer,
-    )
-    .map_err(|error| format!("the store in {} cannot be used: {error}", dir.display()))?;
+    let node =
+        Node::restore(boot, rows.iter().map(|(table, key, value)| Row { table: *table, key, value }), &mut signer)
+            .map_err(|error| format!("the store in {} cannot be used: {error}", dir.display()))?;
 
     let start = match node.tip() {
         Some(tip) => Start::At { tip, recent: node.recent_tips().collect::<Vec<Tip>>() },

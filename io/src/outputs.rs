@@ -71,7 +71,8 @@ impl Sink for Outputs<'_, '_> {
     fn emit(&mut self, command: Command<'_>) {
         match command {
             Command::Send { conn, message } => {
-                let lane = if (256..=265).contains(&message.message_type()) { Lane::Gossip } else { Lane::Channel };
+                // All that the money machine says concerns its own channels, their `channel_update`s too.
+                let lane = Lane::Channel;
                 let pool = &mut *self.pool;
                 let Some(peer) = self.peers.get_mut(conn.slot as usize).filter(|peer| peer.conn == conn) else {
                     return;
@@ -79,7 +80,7 @@ impl Sink for Outputs<'_, '_> {
                 if peer.gone {
                     return;
                 }
-                if peer.transport.stage(lane, message, pool).is_err() && lane == Lane::Channel {
+                if peer.transport.stage(lane, message, pool).is_err() {
                     peer.gone = true;
                     self.staged.overflows.push(conn);
                 }

@@ -21,6 +21,7 @@ use leyden_core::request::RequestError;
 use leyden_core::signer::{KeysSigner, Signer};
 use leyden_core::store::{Row, Table};
 use leyden_core::transport::{BufferPool, Ephemeral, Incoming, Transport};
+use leyden_persist::rows::From;
 use leyden_persist::{Direction as ScanDirection, Fatal, Level as Room, OwnedRow, Scan, Store};
 use leyden_rpc::session::{Session, Token as SessionToken};
 use leyden_rpc::view::View;
@@ -51,6 +52,8 @@ const PEER_BYTES_PER_TURN: usize = 256 * 1024;
 const BLOCKS_PER_TURN: usize = 32;
 /// Times that the core may ask for more in one turn.
 const DEADLINES_PER_TURN: usize = 8;
+/// Bytes of history in one answer to the core; a page that is cut short looks like the last one, so this is ample.
+const LOAD_BYTES: usize = 64 << 20;
 /// Control connections.
 const SESSIONS_MAX: usize = 512;
 /// Bytes to read from a control client at once.
@@ -93,7 +96,7 @@ pub enum End {
     System(std::io::Error),
 }
 
-impl From<std::io::Error> for End {
+impl std::convert::From<std::io::Error> for End {
     fn from(error: std::io::Error) -> End {
         End::System(error)
     }
@@ -306,7 +309,7 @@ impl Reactor {
         self.driver.tick(now_ms);
         self.end_slow_handshakes(now_ms);
         // Room for the turn is looked at before it: a full disk must not be found out at the commit.
-        if self.store.headroom().map_err(End::Store)?.level() == Room::Full {
+        if self.store.headroom().map_err(End::Store)?.level() == Room::Exhausted {
             for (id, _) in requests.drain(..) {
                 let text = "the disk or the store is full: free some space; open payments still resolve";
                 self.staged.replies.push((id, Err(RequestError::generic(text))));
@@ -403,24 +406,13 @@ impl Reactor {
     fn load(&mut self, clock: Clock, load: Load) {
         let Load { query, table, from, kind, limit } = load;
         let limit = (limit as usize).min(leyden_core::limits::HISTORY_PAGE_ROWS);
-        let scan = match kind {
-            LoadKind::From | LoadKind::Exactly => Scan {
-                table: table as u8,
-                prefix: &[],
-                from: Some(&from).filter(|from| !from.is_empty()).map(Vec::as_slice),
-                direction: ScanDirection::Forward,
-                rows_max: if matches!(kind, LoadKind::Exactly) { 1 } else { limit },
-                bytes_max: 1 << 20,
-            },
-            LoadKind::Before => Scan {
-                table: table as u8,
-                prefix: &[],
-                from: Some(&from).filter(|from| !from.is_empty()).map(Vec::as_slice),
-                direction: ScanDirection::Backward,
-                rows_max: limit,
-                bytes_max: 1 << 20,
-            },
+        let (start, direction) = match kind {
+            LoadKind::From | LoadKind::Exactly => (From::At(&from), ScanDirection::Forward),
+            LoadKind::Before if from.is_empty() => (From::Edge, ScanDirection::Backward),
+            LoadKind::Before => (From::Past(&from), ScanDirection::Backward),
         };
+        let rows_max = if matches!(kind, LoadKind::Exactly) { 1 } else { limit };
+        let scan = Scan { table: table as u8, prefix: &[], from: start, direction, rows_max, bytes_max: LOAD_BYTES };
         let mut rows = match self.store.scan(scan) {
             Ok(page) => page.rows,
             Err(error) => {
@@ -428,10 +420,8 @@ impl Reactor {
                 Vec::new()
             }
         };
-        match kind {
-            LoadKind::Exactly => rows.retain(|row| row.key == from),
-            LoadKind::Before => rows.retain(|row| from.is_empty() || row.key < from),
-            LoadKind::From => {}
+        if matches!(kind, LoadKind::Exactly) {
+            rows.retain(|row| row.key == from);
         }
         self.pending.push_back(Pending::Loaded { query, table, rows });
     }
@@ -505,8 +495,7 @@ impl Reactor {
         match &address {
             NetAddr::Dns(host, port) => {
                 // The system's resolver blocks, so it has a thread of its own for the moment.
-                let (host, port, sender, waker) =
-                    (host.clone(), *port, self.resolver.0.clone(), self.waker.clone());
+                let (host, port, sender, waker) = (host.clone(), *port, self.resolver.0.clone(), self.waker.clone());
                 std::thread::spawn(move || {
                     let found = (host.as_str(), port).to_socket_addrs().map_err(|e| format!("{host}: {e}"));
                     let socket =
@@ -705,8 +694,7 @@ fn draw_ephemeral() -> Option<Ephemeral> {
 fn step_pending(node: &mut Node, clock: Clock, signer: &mut dyn Signer, out: &mut Outputs<'_, '_>, pending: Pending) {
     match pending {
         Pending::Loaded { query, table, rows } => {
-            let rows: Vec<Row<'_>> =
-                rows.iter().map(|row| Row { table, key: &row.key, value: &row.value }).collect();
+            let rows: Vec<Row<'_>> = rows.iter().map(|row| Row { table, key: &row.key, value: &row.value }).collect();
             node.step(clock, Event::Loaded { query, rows: &rows }, signer, out);
         }
         Pending::Disconnected { conn, reason } => {

@@ -13,7 +13,7 @@ use super::ledger::{Age, HtlcState, Removal, Stage};
 use super::{Channel, ChannelError, CloseReason, Cx, Effect, Link, Phase};
 
 /// Weight of a closing transaction with two P2WSH-sized outputs, signed: what its fee is reckoned with.
-const CLOSING_WEIGHT: u64 = 740;
+const CLOSING_WEIGHT: u64 = 776;
 
 /// What the operator wants of a closing.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -214,6 +214,7 @@ impl Node {
             Ok(message) => message,
             Err(error) => return self.on_undecodable(io, node, conn, &error),
         };
+        io.note_peer(Level::Trace, "peer", node, format_args!("sent us {} ({} bytes)", message.name(), bytes.len()));
         let initialised = self.peers.ready(node).is_some();
         match (message, initialised) {
             (Message::Init(init), false) => self.on_init(io, node, conn, &init),
@@ -300,7 +301,7 @@ impl Node {
         match message {
             Message::Ping(ping) => {
                 if ping.num_pong_bytes < PONG_BYTES_END {
-                    const ZEROS: [u8; PONG_BYTES_END as usize] = [0; PONG_BYTES_END as usize];
+                    static ZEROS: [u8; PONG_BYTES_END as usize] = [0; PONG_BYTES_END as usize];
                     io.send(conn, wire::Pong { ignored: &ZEROS[..usize::from(ping.num_pong_bytes)] });
                 }
             }
@@ -364,9 +365,8 @@ impl Node {
             }
             return;
         };
-        match self.with_channel(io, key, |channel, cx| channel.receive(cx, message)) {
-            Some(Err(error)) => self.on_channel_error(io, node, conn, key, &error),
-            Some(Ok(())) | None => {}
+        if let Some(Err(error)) = self.with_channel(io, key, |channel, cx| channel.receive(cx, message)) {
+            self.on_channel_error(io, node, conn, key, &error);
         }
     }
 
