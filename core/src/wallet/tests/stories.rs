@@ -166,8 +166,9 @@ fn a_wallet_that_has_only_its_seed_finds_what_was_paid_ahead() {
 #[test]
 fn change_that_is_never_used_stays_within_reach_of_a_search() {
     let mut alice = Alice::new();
-    let scripts: BTreeSet<ScriptBuf> = (0..100).map(|_| alice.wallet.next_sweep_script(&mut alice.world)).collect();
-    assert_eq!(scripts.len(), keychain::LOOKAHEAD as usize);
+    let scripts: BTreeSet<ScriptBuf> =
+        (0..2 * keychain::CHANGE_LOOKAHEAD).map(|_| alice.wallet.next_sweep_script(&mut alice.world)).collect();
+    assert_eq!(scripts.len(), keychain::CHANGE_LOOKAHEAD as usize);
     let last = scripts.iter().max_by_key(|script| alice.wallet.keychains.place(script)).cloned().expect("some");
     let tx = alice.pay(&last, 10_000);
     alice.mine(&[tx]);
@@ -192,9 +193,9 @@ fn money_that_comes_and_goes_in_one_block_is_gone() {
 #[test]
 fn blocks_without_us_write_nothing() {
     let mut alice = Alice::funded(&[100_000, 50_000]);
-    let before = alice.world.puts;
+    let before = alice.world.writes;
     alice.mine_empty(10);
-    assert_eq!(alice.world.puts, before);
+    assert_eq!(alice.world.writes, before);
 }
 
 #[test]

@@ -132,5 +132,5 @@ fn the_wallet_and_the_chain_agree_through_reorganisations() {
         chain.compare();
         true
     }
-    quickcheck::QuickCheck::new().rng(quickcheck::Gen::new(80)).tests(40).quickcheck(prop as fn(Vec<(u8, u8)>) -> bool);
+    quickcheck::QuickCheck::new().rng(quickcheck::Gen::new(80)).tests(25).quickcheck(prop as fn(Vec<(u8, u8)>) -> bool);
 }
