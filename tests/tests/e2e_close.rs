@@ -43,7 +43,7 @@ fn check_shares(bitcoind: &Bitcoind, tx: &Transaction, opener: (&Daemon, u64), o
     bitcoind.mine(1);
     let fee = CAPACITY_SAT - tx.output.iter().map(|output| output.value.to_sat()).sum::<u64>();
     assert!((100..10_000).contains(&fee), "a fee of {fee}");
-    let dust = u64::from(opener.1 % 1000 != 0);
+    let dust = u64::from(!opener.1.is_multiple_of(1000));
     assert_eq!(outputs_of(other.0, tx), [other.1 / 1000]);
     assert_eq!(outputs_of(opener.0, tx), [opener.1 / 1000 + dust - fee]);
 }
