@@ -83,6 +83,7 @@ enum Pending {
     Disconnected { conn: ConnId, reason: Cut },
     DialFailed { dial: DialId, reason: String },
     WriteSpace { conn: ConnId, free: u32 },
+    Gone(RequestId),
 }
 
 /// Why the daemon ends.
@@ -675,7 +676,14 @@ impl Reactor {
         let Some(mut control) = self.sessions.try_remove(slot) else { return };
         let _ = self.poll.registry().deregister(&mut control.stream);
         let generation = control.generation;
-        self.requests.retain(|_, (of, number, _)| (*of, *number) != (slot, generation));
+        let pending = &mut self.pending;
+        self.requests.retain(|id, (of, number, _)| {
+            let gone = (*of, *number) == (slot, generation);
+            if gone {
+                pending.push_back(Pending::Gone(*id));
+            }
+            !gone
+        });
     }
 
     /// The last words to control clients leave before the process does.
@@ -701,6 +709,7 @@ fn step_pending(node: &mut Node, clock: Clock, signer: &mut dyn Signer, out: &mu
             node.step(clock, Event::Disconnected { conn, reason }, signer, out);
         }
         Pending::DialFailed { dial, reason } => node.step(clock, Event::DialFailed { dial, reason }, signer, out),
+        Pending::Gone(id) => node.step(clock, Event::RequestGone { id }, signer, out),
         Pending::WriteSpace { conn, free } => node.step(clock, Event::WriteSpace { conn, free }, signer, out),
     }
 }

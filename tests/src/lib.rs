@@ -3,3 +3,4 @@
 pub mod bitcoind;
 pub mod daemon;
 pub mod line;
+pub mod network;

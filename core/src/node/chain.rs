@@ -98,6 +98,7 @@ impl Node {
         for key in keys {
             self.with_channel(io, key, |channel, cx| channel.block(cx, tip.height));
         }
+        self.replays.forget_expired(io.out, tip.height);
         self.claim_due(io, tip.height);
         let late = self.incoming.take_expiring(tip.height.plus(HELD_PART_MARGIN));
         self.fail_parts(io, &late, |node, part| Failure::IncorrectOrUnknownPaymentDetails {

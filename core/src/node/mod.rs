@@ -29,6 +29,7 @@ use crate::invoices::Invoices;
 use crate::payment::forward::Forwards;
 use crate::payment::incoming::Incoming;
 use crate::payment::outgoing::Outgoing;
+use crate::payment::replay::Replays;
 use crate::peer::Peers;
 use crate::request::{RequestError, Response};
 use crate::rng::Rng;
@@ -103,6 +104,7 @@ pub struct Node {
     pub(crate) outgoing: Outgoing,
     pub(crate) incoming: Incoming,
     pub(crate) forwards: Forwards,
+    pub(crate) replays: Replays,
     pub(crate) old_policies: BTreeMap<ChannelKey, channel::Policy>,
     pub(crate) update_timestamps: BTreeMap<ChannelKey, u32>,
     pub(crate) invoices: Invoices,

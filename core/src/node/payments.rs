@@ -78,6 +78,10 @@ impl Node {
             }
             Peeled::Payload { shared_secret, payload, forward } => {
                 let arrival = Arrival { channel, id, amount, payment_hash, cltv_expiry, shared_secret };
+                if !self.replays.is_new(io.out, &shared_secret, (channel, id), cltv_expiry) {
+                    io.note(Level::Warn, "payment", format_args!("HTLC {channel}/{id} brings an onion seen before"));
+                    return self.refuse(io, &arrival, &Failure::TemporaryNodeFailure);
+                }
                 if dust_excess {
                     return self.refuse(io, &arrival, &Failure::TemporaryChannelFailure);
                 }

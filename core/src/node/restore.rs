@@ -16,6 +16,7 @@ use crate::invoices::Invoices;
 use crate::payment::forward::{Forwards, Open};
 use crate::payment::incoming::Incoming;
 use crate::payment::outgoing::Outgoing;
+use crate::payment::replay::Replays;
 use crate::payment::rows::{ForwardRow, ForwardState, PartRow, PaymentEndRow, PaymentRow};
 use crate::peer::Peers;
 use crate::rng::Rng;
@@ -118,6 +119,7 @@ struct Gathered {
     blocks: BTreeMap<BlockHeight, bitcoin::BlockHash>,
     claims: BTreeMap<bitcoin::OutPoint, ClaimRow>,
     peers: Vec<(NodeId, PeerRow)>,
+    replays: Replays,
 }
 
 impl Gathered {
@@ -163,7 +165,8 @@ impl Gathered {
                 invoices.take(row)?;
             }
             Table::Utxo | Table::Transaction | Table::Address => wallet.take(row)?,
-            Table::Revoked | Table::Replay | Table::PaymentHash | Table::ClosedChannel => {}
+            Table::Replay => self.replays.take(row)?,
+            Table::Revoked | Table::PaymentHash | Table::ClosedChannel => {}
         }
         Ok(())
     }
@@ -223,6 +226,7 @@ impl Node {
             outgoing,
             incoming: Incoming::default(),
             forwards,
+            replays: gathered.replays,
             old_policies: BTreeMap::new(),
             update_timestamps: BTreeMap::new(),
             invoices,

@@ -3,5 +3,6 @@
 pub mod forward;
 pub mod incoming;
 pub mod outgoing;
+pub mod replay;
 pub mod route;
 pub mod rows;

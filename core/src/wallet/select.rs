@@ -63,7 +63,7 @@ pub struct Shortage {
 
 /// The fee at a feerate, rounded up: never below the rate.
 pub fn fee_ceil(feerate_per_kw: u32, weight: u64) -> Sat {
-    Sat((u64::from(feerate_per_kw) * weight).div_ceil(1000))
+    Sat(u64::from(feerate_per_kw).saturating_mul(weight).div_ceil(1000))
 }
 
 /// Weight of all inputs, with what a longer count of them adds.
