@@ -1,1 +1,4 @@
 //! Many real nodes on a simulated network, chain, disk and clock.
+
+pub mod chain;
+pub mod disk;
