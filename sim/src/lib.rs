@@ -2,3 +2,7 @@
 
 pub mod chain;
 pub mod disk;
+pub mod net;
+mod world;
+
+pub use world::{CrashPlan, CrashPoint, Reply, World};
