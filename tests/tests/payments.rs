@@ -164,7 +164,8 @@ fn kill_9_at_any_moment_loses_and_repeats_nothing() {
         }
         for (payer, client) in &mut clients {
             for _ in 0..random.below(sent[*payer] + 1) {
-                client.receive().expect("an answer comes");
+                // How it ended is looked at in the end, for all payments alike.
+                let (_, _answer) = client.receive().expect("an answer comes");
             }
         }
         line.daemons[victim].kill();
