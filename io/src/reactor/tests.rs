@@ -10,7 +10,7 @@ use leyden_core::ids::DialId;
 use leyden_core::transport::Transport;
 use leyden_persist::Options;
 
-use self::toy::{Remote, Running, Seen};
+use self::toy::{GOODBYE, Remote, Running, Seen};
 use super::*;
 use crate::dial::draw_ephemeral;
 use crate::peers::{Arrival, HANDSHAKE_MS, Stage};
@@ -114,6 +114,23 @@ fn who_does_not_read_is_not_read() {
     seen.extend(alice.rest());
     assert!(seen.contains(&Seen::Space), "a buffer that was full has drained");
     assert!(!seen.iter().any(|seen| matches!(seen, Seen::Disconnected(_))));
+    alice.stop();
+}
+
+#[test]
+fn the_last_word_arrives_although_much_was_left_unread() {
+    let mut alice = Running::start("last", 1);
+    let mut remote = Remote::connect(&alice);
+    remote.ping(GOODBYE);
+    for _ in 0..8_000 {
+        remote.ping(1);
+    }
+    remote.flush();
+    let mut words = 0;
+    while remote.read_or_end(|_| words += 1) {}
+    assert_eq!(words, 1, "and then an end in good order, no reset");
+    assert!(matches!(alice.next(), Seen::Connected { .. }));
+    assert_eq!([alice.next(), alice.next()], [Seen::Message(18), Seen::Disconnected(Cut::Ours)]);
     alice.stop();
 }
 

@@ -31,6 +31,9 @@ use crate::log::Filter;
 /// A wait that is longer is a hang.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// A ping that wants so many bytes wants no answer (BOLT 1); a toy takes it as the wish to part.
+pub(super) const GOODBYE: u16 = 65_534;
+
 /// What happened to a toy.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Seen {
@@ -73,6 +76,13 @@ impl Toy {
         self.seen.send(seen).expect("the test listens");
     }
 
+    /// A last word, and the end.
+    fn part(&self, conn: ConnId, out: &mut dyn Sink) {
+        let message = wire::Ping { num_pong_bytes: u16::MAX, ignored: &[] }.into();
+        out.emit(Command::Send { conn, message: &message });
+        out.emit(Command::Disconnect { conn, reason: "the test wants it" });
+    }
+
     fn ask(&mut self, id: RequestId, request: Request, out: &mut dyn Sink) {
         match request {
             Request::Connect(connect) => {
@@ -88,9 +98,7 @@ impl Toy {
             }
             Request::Disconnect(_) => {
                 let conn = self.conn.take().expect("connected");
-                let message = wire::Ping { num_pong_bytes: u16::MAX, ignored: &[] }.into();
-                out.emit(Command::Send { conn, message: &message });
-                out.emit(Command::Disconnect { conn, reason: "the test wants it" });
+                self.part(conn, out);
                 reply(out, id, Response::Done);
             }
             Request::ListPeers { .. } => {
@@ -138,6 +146,9 @@ impl Machine for Toy {
                 match Message::decode(message).expect("toys speak well") {
                     Message::Ping(ping) => {
                         self.see(Seen::Message(18));
+                        if ping.num_pong_bytes == GOODBYE {
+                            self.part(conn, out);
+                        }
                         // BOLT 1: so many bytes mean that no answer is wanted.
                         if ping.num_pong_bytes < 65_532 {
                             let ignored = vec![0; usize::from(ping.num_pong_bytes)];
@@ -352,16 +363,21 @@ impl Remote {
         self.transport.wrote(count, &mut self.pool);
     }
 
-    /// Reads once.
-    pub(super) fn read(&mut self, mut each: impl FnMut(&[u8])) {
+    /// Reads once: false at the end.
+    pub(super) fn read_or_end(&mut self, mut each: impl FnMut(&[u8])) -> bool {
         let mut bytes = vec![0; 64 * 1024];
-        let count = self.stream.read(&mut bytes).expect("something comes");
-        assert!(count > 0, "the loop has closed the connection");
+        let count = self.stream.read(&mut bytes).expect("something comes, or the end");
         let taken = self.transport.received(&bytes[..count], &mut self.key, &mut self.pool, |_, _, incoming| {
             if let Incoming::Message(message) = incoming {
                 each(message);
             }
         });
         taken.expect("the loop speaks well");
+        count > 0
+    }
+
+    /// Reads once; the connection does not end.
+    pub(super) fn read(&mut self, each: impl FnMut(&[u8])) {
+        assert!(self.read_or_end(each), "the loop has closed the connection");
     }
 }
