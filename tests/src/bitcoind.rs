@@ -212,7 +212,13 @@ impl Bitcoind {
 
     /// Sends from its wallet.
     pub fn send(&self, to: &Address, amount: Amount) -> Txid {
-        parse(&self.call("sendtoaddress", json!([to.to_string(), btc(amount)])))
+        let txid: Txid = parse(&self.call("sendtoaddress", json!([to.to_string(), btc(amount)])));
+        // The wallet tells nobody when its node did not take the transaction, and tries again much later.
+        if !self.mempool().contains(&txid) {
+            let known = self.call("gettransaction", json!([txid.to_string()]));
+            self.call("sendrawtransaction", json!([known["hex"]]));
+        }
+        txid
     }
 
     /// Makes a signed transaction from its wallet without broadcasting it. Its inputs are spent by nothing else.

@@ -219,6 +219,15 @@ impl Daemon {
         child.wait().expect("a child can be waited for")
     }
 
+    /// What a second daemon on the same folder says before it ends.
+    pub fn second_on_same_folder(&self) -> std::process::Output {
+        let mut command = Command::new(leydend_path());
+        command.arg("--data-dir").arg(self.dir.path()).args(&self.flags);
+        // It must not be refused for the port alone.
+        command.arg("--listen").arg(format!("127.0.0.1:{}", free_port()));
+        command.stdin(Stdio::null()).output().expect("leydend can be run")
+    }
+
     /// One call on a connection of its own. The outer error is the socket's.
     pub fn try_call(&self, method: &str, params: Value) -> std::io::Result<Result<Value, RpcError>> {
         let mut client = Client::connect(&self.socket_path())?;

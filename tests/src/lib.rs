@@ -2,3 +2,5 @@
 
 pub mod bitcoind;
 pub mod daemon;
+pub mod line;
+pub mod network;

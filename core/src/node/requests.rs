@@ -679,10 +679,13 @@ impl Node {
             InvoiceThen::Delete(DelInvoice { description_only: true, .. }) => {
                 row.description = None;
                 io.put(invoices::index_key(index), &row);
+                self.invoices.replace(index, &row);
                 Ok(Response::Invoice(Box::new(invoices::info(index, &row, end.as_ref(), io.clock.wall))))
             }
             InvoiceThen::Delete(_) => {
-                self.invoices.forget(io.out, index, &row, end.as_ref());
+                for (waiter, result) in self.invoices.forget(io.out, index, &row, end.as_ref()) {
+                    io.reply(waiter, result);
+                }
                 self.fail_held(io, row.payment_hash);
                 Ok(Response::Invoice(Box::new(info)))
             }

@@ -137,7 +137,8 @@ pub(super) fn change_terms(feerate_per_kw: u32, outputs_before: usize) -> Change
     ChangeTerms { weight: P2TR_OUTPUT_WEIGHT + 4 * longer_count as u64, minimum: spend.max(Sat(330)) }
 }
 
-fn candidate(coin: &Coin, min_witness_weight: u64) -> Candidate {
+/// A coin, for the choice.
+pub(super) fn candidate(coin: &Coin, min_witness_weight: u64) -> Candidate {
     let witness = if coin.place.keychain.is_p2tr() { P2TR_WITNESS_WEIGHT } else { P2WPKH_WITNESS_WEIGHT };
     Candidate { amount: coin.amount, weight: INPUT_BASE_WEIGHT + witness.max(min_witness_weight) }
 }
@@ -154,7 +155,7 @@ fn shuffle<T>(items: &mut [T], rng: &mut Rng) {
 
 impl Wallet {
     /// The coins that may be chosen from.
-    fn candidates(&self, choice: InputChoice<'_>) -> Result<Vec<(OutPoint, Coin)>, WalletError> {
+    pub(super) fn candidates(&self, choice: InputChoice<'_>) -> Result<Vec<(OutPoint, Coin)>, WalletError> {
         let outpoints = match choice {
             InputChoice::Any { min_confirmations } => {
                 let usable = self.coins.iter().filter(|(_, coin)| self.is_spendable(coin, min_confirmations));

@@ -14,6 +14,9 @@ use crate::store::{Row, RowError, Table};
 /// How many scripts beyond the last one in use are watched: what a wallet that only has the seed searches by custom
 /// (BIP 44, address gap limit).
 pub const LOOKAHEAD: u32 = 20;
+/// The same for change and money from channels: every channel holds a script of its own until it closes, and two that
+/// share one could be told to be the same node's.
+pub const CHANGE_LOOKAHEAD: u32 = 100;
 
 /// A chain of addresses. The numbers are in rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
@@ -47,6 +50,11 @@ impl Keychain {
         }
     }
 
+    /// How far beyond the last address in use we look.
+    fn lookahead(self) -> u32 {
+        if self == Keychain::P2trChange { CHANGE_LOOKAHEAD } else { LOOKAHEAD }
+    }
+
     /// BIP 84 or BIP 86.
     fn purpose(self) -> u32 {
         if self.is_p2tr() { 86 } else { 84 }
@@ -67,7 +75,7 @@ pub struct Place {
 struct Chain {
     /// Extended key of the chain itself, so that an address is one derivation away.
     xpub: Xpub,
-    /// Scripts from 0 on, `LOOKAHEAD` past `issued`.
+    /// Scripts from 0 on, some way past `issued`.
     scripts: Vec<ScriptBuf>,
     /// The first index that was never given out.
     issued: u32,
@@ -145,7 +153,7 @@ impl Keychains {
 
     fn derive_ahead(&mut self, keychain: Keychain, new: &mut dyn FnMut(&Script)) {
         let chain = &mut self.chains[keychain as usize];
-        let end = chain.issued.saturating_add(LOOKAHEAD);
+        let end = chain.issued.saturating_add(keychain.lookahead());
         for index in chain.scripts.len() as u32..end {
             let script = script_of(keychain, derive(&chain.xpub, index));
             new(&script);
@@ -186,7 +194,7 @@ impl Keychains {
     pub(super) fn internal(&mut self, out: &mut dyn Sink) -> Place {
         let keychain = Keychain::P2trChange;
         let chain = &mut self.chains[keychain as usize];
-        if chain.cursor >= chain.used + LOOKAHEAD {
+        if chain.cursor >= chain.used + CHANGE_LOOKAHEAD {
             chain.cursor = chain.used;
         }
         let index = chain.cursor;

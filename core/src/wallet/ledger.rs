@@ -134,7 +134,13 @@ impl Wallet {
     /// Does it pay us or spend from us?
     pub(super) fn concerns(&self, tx: &Transaction) -> bool {
         tx.output.iter().any(|output| self.owns(&output.script_pubkey))
-            || spends(tx).any(|outpoint| self.coins.contains_key(&outpoint))
+            || spends(tx).any(|outpoint| self.is_ours(outpoint))
+    }
+
+    /// Is it an output of ours? Those of transactions just seen in the same block are no coins yet.
+    fn is_ours(&self, outpoint: OutPoint) -> bool {
+        let output = || self.txs.get(&outpoint.txid)?.tx.output.get(outpoint.vout as usize);
+        self.coins.contains_key(&outpoint) || output().is_some_and(|output| self.owns(&output.script_pubkey))
     }
 
     /// Does it spend what an unconfirmed transaction of ours spends? The two exclude each other.

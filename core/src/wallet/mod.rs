@@ -10,6 +10,7 @@
 //! - a coin that is spent is spent by a transaction in memory;
 //! - a coin that is not confirmed was made by a transaction in memory.
 
+pub mod carry;
 pub mod error;
 pub mod fund;
 pub mod history;
@@ -18,11 +19,14 @@ mod ledger;
 mod psbt;
 pub mod rows;
 pub mod select;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
 use bitcoin::{Network, OutPoint, Script, ScriptBuf, Transaction, Txid};
 
+pub use carry::{Carry, Parent};
 pub use error::WalletError;
 pub use fund::{FundSpec, Funded, InputChoice, Pay, Plan};
 pub use history::TransactionsQuery;

@@ -83,7 +83,8 @@ impl<'a> Object<'a> {
     }
 }
 
-fn array<T>(out: &mut Vec<u8>, items: impl IntoIterator<Item = T>, mut write: impl FnMut(T, &mut Vec<u8>)) {
+/// An array, each item written by `write`.
+pub(crate) fn array<T>(out: &mut Vec<u8>, items: impl IntoIterator<Item = T>, mut write: impl FnMut(T, &mut Vec<u8>)) {
     out.push(b'[');
     for (i, item) in items.into_iter().enumerate() {
         if i > 0 {

@@ -1,6 +1,7 @@
 //! All methods: their names, their parameters in Core Lightning's order, and what they ask the core.
 
 mod channel;
+mod decode;
 mod graph;
 mod invoice;
 pub(crate) mod local;
@@ -54,6 +55,7 @@ pub(crate) struct Method {
 pub(crate) fn all() -> impl Iterator<Item = &'static Method> {
     [
         local::METHODS,
+        decode::METHODS,
         node::METHODS,
         peer::METHODS,
         channel::METHODS,
