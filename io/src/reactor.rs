@@ -35,7 +35,7 @@ use crate::log::Log;
 use crate::machine::Machine;
 use crate::notice::Notice;
 use crate::outputs::{Outputs, Staged};
-use crate::peers::{PEERS, Peers};
+use crate::peers::{PEERS, Peers, said};
 use crate::room::Room;
 
 const SIGNALS: Token = Token(0);
@@ -333,7 +333,7 @@ impl<M: Machine> Reactor<M> {
     /// The turn is durable: now it may be seen.
     fn after_commit(&mut self, clock: Clock) -> Result<(), End> {
         let now_ms = clock.mono.0;
-        let Reactor { staged, peers, notices, driver, control, dials, store, .. } = self;
+        let Reactor { staged, peers, notices, driver, control, dials, store, log, .. } = self;
         for conn in staged.touched.drain(..) {
             if let Some(peer) = peers.get_mut(conn) {
                 peer.touched = false;
@@ -342,6 +342,11 @@ impl<M: Machine> Reactor<M> {
             }
         }
         for (conn, reason) in staged.cuts.drain(..) {
+            if let Some(peer) = peers.get_mut(conn).filter(|peer| !peer.known) {
+                // The machine never hears of callers that fail the handshake.
+                let (from, why) = (&peer.address, said(&reason));
+                log.say(clock.wall, Level::Debug, "peer", format_args!("no handshake with {from:?}: {why}"));
+            }
             peers.end(conn, reason, now_ms, notices);
         }
         control.flush(notices);
