@@ -288,12 +288,12 @@ impl Control {
     }
 
     /// The process ends: what was said leaves, the answers to `stop` behind all others. Called until nothing is left.
-    pub(crate) fn farewell(&mut self, notices: &mut VecDeque<Notice>) {
+    pub(crate) fn farewell(&mut self) {
         let mut slots: Vec<usize> = self.clients.iter().map(|(slot, _)| slot).collect();
         slots.sort_by_key(|slot| self.stoppers.contains(slot));
         for slot in slots {
             if !self.write(slot) {
-                self.end(slot, notices);
+                self.clients.remove(slot);
             }
         }
     }

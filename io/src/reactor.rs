@@ -165,9 +165,12 @@ impl<M: Machine> Reactor<M> {
         let end = self.run_until_end();
         self.control.unlink();
         match end {
-            // What was said stands behind a commit, whatever ends the loop now. A failed commit lets nothing out.
+            // What was said stands behind a commit. The answer to `stop` comes when all else is closed, so that whoever
+            // hears it may start the next daemon.
             Ok(()) => {
-                self.farewell();
+                let Reactor { poll, mut control, listeners, peers, store, .. } = self;
+                drop((listeners, peers, store));
+                farewell(poll, &mut control);
                 End::Asked
             }
             Err(end) => end,
@@ -369,17 +372,17 @@ impl<M: Machine> Reactor<M> {
             self.chain_has_more = true;
         }
     }
+}
 
-    /// The last answers leave, if their clients take them soon.
-    fn farewell(&mut self) {
-        let mut events = Events::with_capacity(REPORTS_PER_TURN);
-        let by = Instant::now() + Duration::from_millis(FAREWELL_MS);
-        loop {
-            self.control.farewell(&mut self.notices);
-            let left = by.saturating_duration_since(Instant::now());
-            if !self.control.has_output() || left.is_zero() || self.poll.poll(&mut events, Some(left)).is_err() {
-                return;
-            }
+/// The last answers leave, if their clients take them soon.
+fn farewell(mut poll: Poll, control: &mut Control) {
+    let mut events = Events::with_capacity(REPORTS_PER_TURN);
+    let by = Instant::now() + Duration::from_millis(FAREWELL_MS);
+    loop {
+        control.farewell();
+        let left = by.saturating_duration_since(Instant::now());
+        if !control.has_output() || left.is_zero() || poll.poll(&mut events, Some(left)).is_err() {
+            return;
         }
     }
 }

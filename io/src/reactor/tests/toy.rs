@@ -265,8 +265,9 @@ impl Running {
     pub(super) fn stop(&mut self) -> String {
         let mut client = self.client();
         client.send("stop", "[]");
-        let mut answer = String::new();
-        client.0.read_to_string(&mut answer).expect("an answer and the end");
+        let answer = client.receive();
+        Store::open(&self.store_path(), Options::default()).expect("the store is free before the answer comes");
+        assert_eq!(client.0.read(&mut [0]).expect("an end"), 0);
         let end = self.thread.take().expect("it runs").join().expect("no panic");
         assert!(matches!(end, End::Asked), "{end:?}");
         answer
