@@ -3,6 +3,7 @@
 pub mod chain;
 pub mod config;
 pub mod control;
+pub mod descriptors;
 mod dial;
 mod history;
 mod linger;

@@ -16,7 +16,7 @@ pub(crate) const LINGERS: usize = 1 << 30;
 /// How long a peer may take to close its half.
 const LINGER_MS: u64 = 2_000;
 /// More than this are not waited for.
-const LINGERS_MAX: usize = 256;
+pub(crate) const LINGERS_MAX: usize = 256;
 /// A peer that sends more than this does not listen.
 const DROPPED_BYTES_MAX: usize = 1 << 20;
 

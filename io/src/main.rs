@@ -18,6 +18,7 @@ use leyden_core::transport::read_buffer::READ_BUFFER_SIZE;
 use leyden_io::chain::{Driver, Start};
 use leyden_io::config::{Flags, Setting, Settings, Source};
 use leyden_io::control::SESSIONS_MAX;
+use leyden_io::descriptors;
 use leyden_io::listen::LISTENERS_MAX;
 use leyden_io::log::Log;
 use leyden_io::reactor::{End, Parts, Reactor};
@@ -67,6 +68,13 @@ fn run(flags: &Flags) -> Result<(), String> {
             "node",
             format_args!("new seed in {}: copy it to a safe place", path.display()),
         );
+    }
+    let (may_have, wanted) = (descriptors::raise(), descriptors::WANTED);
+    if may_have < wanted {
+        let text = format_args!(
+            "the system allows {may_have} open files: peers beyond that are refused; allow {wanted} (ulimit -n)"
+        );
+        log.say(clock.wall, Level::Warn, "node", text);
     }
     let boot = Boot { config: settings.core.clone(), rng_seed: *seed::os_random::<32>().map_err(random)?, clock };
     let node = restore(boot, &store, &mut signer)

@@ -143,6 +143,7 @@ pub(crate) struct Peers {
     /// Those whose handshake is not done, by their end.
     shaking: BTreeSet<(u64, ConnId)>,
     lingers: Lingers,
+    pub(crate) handshakes_max: usize,
 }
 
 impl Peers {
@@ -155,6 +156,7 @@ impl Peers {
             ready: VecDeque::new(),
             shaking: BTreeSet::new(),
             lingers: Lingers::default(),
+            handshakes_max: HANDSHAKES_MAX,
         }
     }
 
@@ -177,7 +179,7 @@ impl Peers {
     pub(crate) fn add(&mut self, arrival: Arrival, now_ms: u64, notices: &mut VecDeque<Notice>) -> std::io::Result<()> {
         let Arrival { mut stream, transport, direction, address, stage } = arrival;
         if matches!(direction, Direction::Inbound { .. })
-            && self.shaking.len() >= HANDSHAKES_MAX
+            && self.shaking.len() >= self.handshakes_max
             && let Some(oldest) = self.oldest_caller()
         {
             self.end(oldest, Cut::Crypto("too many handshakes at once".to_owned()), now_ms, notices);

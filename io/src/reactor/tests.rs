@@ -206,24 +206,29 @@ fn a_broken_request_is_answered_and_the_next_one_too() {
     alice.stop();
 }
 
-#[test]
-fn a_handshake_has_its_time() {
+fn lone_peers() -> Peers {
     let poll = Poll::new().expect("a poll");
-    let mut peers = Peers::new(poll.registry().try_clone().expect("a registry"));
-    let mut notices = VecDeque::new();
+    Peers::new(poll.registry().try_clone().expect("a registry"))
+}
+
+fn arrival(direction: Direction) -> Arrival {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let address = listener.local_addr().expect("bound");
+    Arrival {
+        stream: mio::net::TcpStream::connect(address).expect("it listens"),
+        transport: Transport::responder(draw_ephemeral().expect("randomness")),
+        direction,
+        address: NetAddr::Ip4([127, 0, 0, 1], address.port()),
+        stage: Stage::Handshake,
+    }
+}
+
+#[test]
+fn a_handshake_has_its_time() {
+    let (mut peers, mut notices) = (lone_peers(), VecDeque::new());
     let directions = [Direction::Inbound { listener: 0 }, Direction::Outbound { dial: DialId(5) }];
     for (at_ms, direction) in [0, 10].into_iter().zip(directions) {
-        let stream = mio::net::TcpStream::connect(address).expect("it listens");
-        let arrival = Arrival {
-            stream,
-            transport: Transport::responder(draw_ephemeral().expect("randomness")),
-            direction,
-            address: NetAddr::Ip4([127, 0, 0, 1], address.port()),
-            stage: Stage::Handshake,
-        };
-        peers.add(arrival, at_ms, &mut notices).expect("it is watched");
+        peers.add(arrival(direction), at_ms, &mut notices).expect("it is watched");
     }
     assert_eq!(peers.next_deadline_ms(), Some(HANDSHAKE_MS));
     peers.tick(HANDSHAKE_MS - 1, &mut notices);
@@ -235,4 +240,18 @@ fn a_handshake_has_its_time() {
     assert!(peers.slab.is_empty());
     assert!(matches!(notices.pop_front(), Some(Notice::DialFailed { dial: DialId(5), .. })));
     assert_eq!(peers.next_deadline_ms(), None);
+}
+
+#[test]
+fn silent_callers_make_way() {
+    let (mut peers, mut notices) = (lone_peers(), VecDeque::new());
+    peers.handshakes_max = 3;
+    peers.add(arrival(Direction::Outbound { dial: DialId(1) }), 0, &mut notices).expect("it is watched");
+    for at_ms in 1..=5 {
+        peers.add(arrival(Direction::Inbound { listener: 0 }), at_ms, &mut notices).expect("it is watched");
+    }
+    // Our own dial is older than all of them, and stays.
+    let is_ours = |peer: &crate::peers::Peer| matches!(peer.direction, Direction::Outbound { .. });
+    assert_eq!(peers.slab.len(), 3);
+    assert!(peers.slab.iter().any(|(_, peer)| is_ours(peer)) && notices.is_empty());
 }
