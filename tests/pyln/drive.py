@@ -201,6 +201,11 @@ class Drive:
         refused(400, self.alice, "connect", [self.ids[2]])
         refused(401, self.alice, "connect", {"id": self.ids[2], "host": "127.0.0.1", "port": 1})
 
+    def settled(self, rpc):
+        """Are all channels in use, and has each peer said what it asks?"""
+        return all(channel["state"] == "CHANNELD_NORMAL" and "remote" in channel["updates"]
+                   for channel in rpc.listpeerchannels()["channels"])
+
     def channels(self):
         for rpc, peer in ((self.alice, self.ids[1]), (self.bob, self.ids[2])):
             opened = rpc.fundchannel(peer, 1_000_000, push_msat=100_000_000)
@@ -210,9 +215,7 @@ class Drive:
         wait_for("the openings to be seen", lambda: len(self.bob.listpeerchannels()["channels"]) == 2)
         self.mine(6)
         for rpc in self.nodes:
-            wait_for("the channels", lambda: all(
-                channel["state"] == "CHANNELD_NORMAL" and "remote" in channel["updates"]
-                for channel in rpc.listpeerchannels()["channels"]))
+            wait_for("the channels", lambda rpc=rpc: self.settled(rpc))
         channel = self.alice.listpeerchannels(self.ids[1])["channels"][0]
         shape("listpeerchannels", channel, peer_id=str, peer_connected=bool, state=str, channel_id=str,
               short_channel_id=str, alias=dict, channel_type=dict, private=bool, opener=str, funding_txid=str,

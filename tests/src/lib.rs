@@ -3,4 +3,3 @@
 pub mod bitcoind;
 pub mod daemon;
 pub mod line;
-pub mod network;

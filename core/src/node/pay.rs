@@ -27,10 +27,12 @@ use crate::request::{ErrorData, Request, RequestError, Response};
 const FEE_SHARE_MILLIONTHS: u64 = 5_000;
 /// … and in any case so much.
 const FEE_EXEMPT: Msat = Msat(5_000);
+/// `delay` of a client counts from the next block, as with Core Lightning.
+const NEXT_BLOCK: u32 = 1;
 /// Attempts of one `pay`.
 const ATTEMPTS_MAX: u32 = 30;
-/// A block may come while the payment is under way.
-const FINAL_CLTV_SPARE: u32 = 1;
+/// Blocks may come while the payment is under way, and the payee may know of some before we do.
+const FINAL_CLTV_SPARE: u32 = 3;
 
 /// What `pay` and `xpay` ask alike.
 struct Wish {
@@ -599,7 +601,7 @@ impl Node {
                 node_id: hop.node,
                 short_channel_id: hop.channel,
                 amount: hop.amount_msat,
-                cltv_expiry: height.plus(hop.delay),
+                cltv_expiry: height.plus(NEXT_BLOCK + hop.delay),
             })
             .collect();
         let total = send.total_msat.unwrap_or(last.amount_msat);
@@ -633,7 +635,7 @@ impl Node {
             node_id,
             short_channel_id: self.shown_scid(channel),
             amount: hop.amount_msat,
-            cltv_expiry: self.chain.height().plus(hop.delay),
+            cltv_expiry: self.chain.height().plus(NEXT_BLOCK + hop.delay),
         };
         let row = PaymentRow {
             payment_hash: send.payment_hash,

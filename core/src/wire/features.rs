@@ -56,7 +56,7 @@ features! {
     /// A shutdown script is fixed at the opening.
     UpfrontShutdownScript = 4 "option_upfront_shutdown_script" "IN" [];
     /// Has useful gossip.
-    GossipQueries = 6 "gossip_queries" "IN" [];
+    GossipQueries = 6 "gossip_queries" "" [];
     /// Onions have TLV payloads.
     VarOnionOptin = 8 "var_onion_optin" "IN9" [];
     /// Timestamps and checksums in gossip queries.

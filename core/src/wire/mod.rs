@@ -5,6 +5,9 @@ pub mod features;
 pub mod message;
 pub mod tlv;
 
+#[cfg(test)]
+mod tests;
+
 pub use codec::{BigSize, Cursor, Field, Full, Reader};
 pub use features::{ChannelType, Feature, Features};
 pub use message::*;

@@ -1,0 +1,211 @@
+//! The specification's vectors, as tables; and that nothing a peer sends makes a decoder fall over.
+
+use serde_json::Value;
+
+use super::codec::{read_truncated, write_truncated};
+use super::features::{ASSUMED, Context};
+use super::tlv::{Record, Stream};
+use super::*;
+use crate::ids::hex_array;
+
+fn vectors(file: &str) -> Vec<Value> {
+    let path = format!("{}/../tests/vectors/{file}", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(&path).expect("the vectors are in the checkout");
+    let file: Value = serde_json::from_str(&text).expect("the vectors are JSON");
+    file["cases"].as_array().expect("a table").clone()
+}
+
+fn hex(text: &Value) -> Vec<u8> {
+    let text = text.as_str().expect("hex");
+    (0..text.len() / 2).map(|at| hex_array::<1>(&text[2 * at..2 * at + 2]).expect("hex")[0]).collect()
+}
+
+#[test]
+fn bigsize_vectors() {
+    for case in vectors("bolt01/bigsize.json") {
+        let bytes = hex(&case["bytes"]);
+        if case["op"] == "encode" {
+            let mut buffer = [0; 9];
+            let mut out = Cursor::new(&mut buffer);
+            let value = BigSize(case["value"].as_u64().expect("a number"));
+            value.write(&mut out).expect("nine bytes hold any");
+            let written = out.position();
+            assert_eq!((&buffer[..written], written), (&bytes[..], value.size()), "{}", case["id"]);
+            continue;
+        }
+        let mut reader = Reader::new(&bytes);
+        match (BigSize::read(&mut reader), case["error"].as_str()) {
+            (Ok(BigSize(value)), None) => {
+                assert_eq!(Some(value), case["value"].as_u64(), "{}", case["id"]);
+                assert!(reader.is_empty(), "{}", case["id"]);
+            }
+            (Err(error), Some(words)) => {
+                let expected = match words {
+                    words if words.contains("canonical") => codec::BigSizeError::NotMinimal,
+                    words if words.contains("unexpected") => codec::BigSizeError::Truncated,
+                    _ => codec::BigSizeError::Empty,
+                };
+                assert_eq!(error, expected, "{}", case["id"]);
+            }
+            other => panic!("{}: {other:?}", case["id"]),
+        }
+    }
+}
+
+/// Decodes with one of the two namespaces of BOLT 1's appendix B; what is known, as (type, bytes).
+fn decode(namespace: &str, stream: &[u8]) -> Option<Vec<(u64, Vec<u8>)>> {
+    let mut known = Vec::new();
+    for record in Stream::new(stream) {
+        let Record { kind, value, .. } = record.ok()?;
+        let good = match (namespace, kind) {
+            ("n1", 1) | ("n2", 0) => read_truncated(value, 8).is_some(),
+            ("n1", 2) => value.len() == 8,
+            ("n1", 3) => {
+                value.len() == 49 && crate::ids::Point(value[..33].try_into().expect("33 bytes")).parse().is_ok()
+            }
+            ("n1", 254) => value.len() == 2,
+            ("n2", 11) => read_truncated(value, 4).is_some(),
+            (_, odd) if odd % 2 == 1 => continue,
+            _ => false,
+        };
+        good.then_some(())?;
+        known.push((kind, value.to_vec()));
+    }
+    Some(known)
+}
+
+#[test]
+fn tlv_vectors() {
+    let cases = vectors("bolt01/tlv.json");
+    for case in &cases {
+        let stream = hex(&case["stream"]);
+        for namespace in case["namespaces"].as_array().expect("a list") {
+            let decoded = decode(namespace.as_str().expect("a name"), &stream);
+            assert_eq!(decoded.is_some(), case["valid"] == true, "{} in {namespace}", case["id"]);
+            if case["group"] == "decode_success_ignored" {
+                assert_eq!(decoded, Some(vec![]), "{}", case["id"]);
+            }
+            if case["group"] == "decode_success" {
+                let known = decoded.expect("valid");
+                assert_eq!(known.len(), case["values"].as_object().expect("values").len(), "{}", case["id"]);
+                let mut buffer = [0; 512];
+                let mut out = Cursor::new(&mut buffer);
+                for (kind, value) in &known {
+                    tlv::write_record(*kind, value, &mut out).expect("it fits");
+                }
+                let written = out.position();
+                assert_eq!(&buffer[..written], &stream[..], "{} is written as it came", case["id"]);
+            }
+        }
+    }
+    // An invalid stream behind a valid one is invalid; a higher one behind a lower one is valid.
+    let of = |group: &str, namespace: &str| -> Vec<Vec<u8>> {
+        let meant = |case: &&Value| {
+            case["group"] == group
+                && case["namespaces"].as_array().is_some_and(|all| all.iter().any(|name| name == namespace))
+        };
+        cases.iter().filter(meant).map(|case| hex(&case["stream"])).collect()
+    };
+    for namespace in ["n1", "n2"] {
+        for valid in of("decode_success", namespace) {
+            for invalid in of("decode_failure", namespace) {
+                assert_eq!(decode(namespace, &[&valid[..], &invalid[..]].concat()), None);
+            }
+            for higher in of("decode_success", namespace) {
+                let first = |stream: &[u8]| Stream::new(stream).next().and_then(Result::ok).map(|record| record.kind);
+                if first(&higher) > first(&valid) {
+                    assert!(decode(namespace, &[&valid[..], &higher[..]].concat()).is_some());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn truncated_numbers_come_back() {
+    for value in [0, 1, 255, 256, u64::from(u32::MAX), u64::MAX] {
+        let mut buffer = [0; 8];
+        let mut out = Cursor::new(&mut buffer);
+        write_truncated(value, &mut out).expect("eight bytes hold any");
+        let written = out.position();
+        assert_eq!(read_truncated(&buffer[..written], 8), Some(value));
+    }
+    assert_eq!(read_truncated(&[0, 1], 8), None, "no leading zero");
+}
+
+#[test]
+fn signed_number_vectors() {
+    for case in vectors("bolt01/signed-integers.json") {
+        let (bytes, value) = (hex(&case["bytes"]), case["value"].as_i64().expect("a number"));
+        let mut reader = Reader::new(&bytes);
+        let mut buffer = [0; 8];
+        let mut out = Cursor::new(&mut buffer);
+        let read = match bytes.len() {
+            1 => reader.read::<i8>().map(i64::from),
+            2 => reader.read::<i16>().map(i64::from),
+            4 => reader.read::<i32>().map(i64::from),
+            _ => reader.read::<i64>(),
+        };
+        assert_eq!(read, Ok(value), "{}", case["id"]);
+        match bytes.len() {
+            1 => (value as i8).write(&mut out),
+            2 => (value as i16).write(&mut out),
+            4 => (value as i32).write(&mut out),
+            _ => value.write(&mut out),
+        }
+        .expect("it fits");
+        let written = out.position();
+        assert_eq!(&buffer[..written], &bytes[..], "{}", case["id"]);
+    }
+}
+
+#[test]
+fn message_extension_vectors() {
+    for case in vectors("bolt01/message-extension.json") {
+        let bytes = hex(&case["message"]);
+        let decoded = Message::decode(&bytes);
+        assert_eq!(decoded.is_ok(), case["valid"] == true, "{}: {decoded:?}", case["id"]);
+        if let Ok(message) = decoded {
+            assert!(matches!(message, Message::Init(init) if init.features.is_empty()), "{}", case["id"]);
+        }
+    }
+}
+
+#[test]
+fn feature_vectors() {
+    for case in vectors("bolt09/features.json") {
+        let (Some(bit), Some(name)) = (case["even_bit"].as_u64(), case["name"].as_str()) else { continue };
+        let feature = Feature::of_bit(bit as usize).unwrap_or_else(|| panic!("bit {bit} is not known"));
+        assert_eq!(feature.name(), name);
+        assert_eq!(ASSUMED.contains(&feature), case["assumed"] == true, "{name}");
+        if case["assumed"] == true {
+            continue;
+        }
+        let contexts = case["contexts"].as_array().expect("a list");
+        for (letter, context) in
+            [("I", Context::Init), ("N", Context::Node), ("9", Context::Invoice), ("T", Context::ChannelType)]
+        {
+            assert_eq!(feature.allowed_in(context), contexts.iter().any(|c| c == letter), "{name} in {context:?}");
+        }
+        for needed in case["dependencies"].as_array().expect("a list") {
+            let found = feature.needs().iter().any(|need| Some(need.name()) == needed.as_str());
+            let assumed = ASSUMED.iter().any(|feature| Some(feature.name()) == needed.as_str());
+            assert!(found || assumed, "{name} needs {needed}");
+        }
+    }
+}
+
+quickcheck::quickcheck! {
+    fn no_bytes_make_the_decoder_panic(message_type: u16, body: Vec<u8>) -> bool {
+        let bytes = [&(message_type % 600).to_be_bytes()[..], &body].concat();
+        match Message::decode(&bytes) {
+            Ok(message) => {
+                // What was read is written with the length it says, extensions that nobody knows excepted.
+                let mut buffer = vec![0; bytes.len() + 16];
+                let mut out = Cursor::new(&mut buffer);
+                message.encode(&mut out).is_ok() && out.position() == message.encoded_len()
+            }
+            Err(_) => true,
+        }
+    }
+}
