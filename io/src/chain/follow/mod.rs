@@ -326,11 +326,11 @@ impl Follower {
             self.rest(now_ms, Step::Look);
             return;
         }
+        self.tell_up();
         if !self.is_synced_told {
             self.is_synced_told = true;
             self.events.push_back(DriverEvent::Synced { height: tip.height });
         }
-        self.tell_up();
         self.rest(now_ms + self.poll_ms, Step::Rest);
     }
 

@@ -235,6 +235,8 @@ fn a_backend_that_never_saw_our_blocks_is_told_by_what_we_remember() {
     let events = run(&mut follower, &Backend::with_blocks(30), 0);
     let unknown = Trouble::UnknownTip { height: 20, hash: tip.hash };
     assert_eq!(events.last(), Some(&DriverEvent::Down(unknown)));
+    // Pointed at the right one, it is up before it is in step.
+    assert_eq!(run(&mut follower, &ours, TROUBLE_RETRY_MS), [up(), synced(20)]);
 }
 
 #[test]
