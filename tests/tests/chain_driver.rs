@@ -265,6 +265,34 @@ fn refuses_a_backend_on_another_network() {
     assert_eq!(trouble, Trouble::WrongChain { expected, actual });
 }
 
+#[test]
+fn says_which_block_is_pruned_and_broadcasts_all_the_same() {
+    let bitcoind = Bitcoind::start_with(&["-prune=1", "-fastprune", "-txindex=0"]);
+    bitcoind.mine(700);
+    bitcoind.call("pruneblockchain", serde_json::json!([400]));
+    let start = Start::At { tip: tip(&bitcoind, 10), recent: Vec::new() };
+    let mut looped = Loop::new(config(&bitcoind), Network::Regtest, start);
+    let trouble = looped.until_down();
+    assert_eq!(trouble, Trouble::Pruned { height: 11 });
+    let tx = bitcoind.prepare(&bitcoind.new_address(), Amount::from_sat(500_000));
+    assert_eq!(looped.broadcast(&tx), BroadcastOutcome::Accepted);
+}
+
+#[test]
+fn a_connection_that_bitcoind_closes_for_quiet_is_no_trouble() {
+    let bitcoind = Bitcoind::start_with(&["-rpcservertimeout=3"]);
+    // It never polls while the test lasts, so that only a new connection can bring the block to light.
+    let config = Config { poll_ms: 3_600_000, ..config(&bitcoind) };
+    let mut looped = Loop::new(config, Network::Regtest, Start::Fresh);
+    looped.until_synced(0);
+    looped.until("feerates", |event| matches!(event, DriverEvent::Feerates(_)));
+    bitcoind.mine(1);
+    let events = looped.until_synced(1);
+    assert_eq!(moves(&events), [1]);
+    let is_trouble = |event: &DriverEvent| matches!(event, DriverEvent::Down(_) | DriverEvent::Up { .. });
+    assert!(!events.iter().any(is_trouble), "{events:?}");
+}
+
 /// A script that does nothing, at length: pushes that are never reached.
 fn long_script(pushes: usize) -> ScriptBuf {
     let push: &PushBytes = (&[0xab; 520][..]).try_into().expect("it is shorter than 4 GiB");
