@@ -80,6 +80,11 @@ pub enum InvoiceError {
     },
     /// Both a description and a description hash.
     TwoDescriptions,
+    /// Paying it takes a feature that this node does not have.
+    UnknownFeature {
+        /// The compulsory bit.
+        bit: usize,
+    },
     /// No key gives this signature.
     NotRecoverable,
     /// The signature is not that of the node in `n`, or has a high s, which BOLT 11 forbids there.
@@ -151,6 +156,10 @@ impl fmt::Display for InvoiceError {
             InvoiceError::TwoDescriptions => {
                 f.write_str("the invoice has both a description (d) and a description hash (h): only one is allowed")
             }
+            InvoiceError::UnknownFeature { bit } => write!(
+                f,
+                "the invoice can only be paid by nodes that know feature {bit}, and this one does not: ask for another"
+            ),
             InvoiceError::NotRecoverable => f.write_str("the invoice's signature belongs to no key"),
             InvoiceError::BadSignature => {
                 f.write_str("the invoice's signature is not a canonical signature of the node in field 'n'")
