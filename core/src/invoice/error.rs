@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::currency_prefix;
+use crate::amount::Msat;
 use crate::config::Network;
 
 /// Why a text is not an invoice that can be paid, or terms cannot be written.
@@ -42,6 +43,11 @@ pub enum InvoiceError {
     SubMillisatoshi {
         /// What stands there.
         amount: String,
+    },
+    /// More than there can ever be.
+    TooMuch {
+        /// What is asked.
+        amount: Msat,
     },
     /// Nothing is left for timestamp or signature.
     TooShort {
@@ -136,6 +142,9 @@ impl fmt::Display for InvoiceError {
             ),
             InvoiceError::SubMillisatoshi { amount } => {
                 write!(f, "the invoice's amount {amount:?} is not a whole number of millisatoshi: it must end in 0p")
+            }
+            InvoiceError::TooMuch { amount } => {
+                write!(f, "the invoice asks for {amount}, more than all the bitcoin there can ever be")
             }
             InvoiceError::TooShort { symbols, minimum } => write!(
                 f,

@@ -210,6 +210,9 @@ fn amounts_are_written_short_and_read_exactly() {
         assert_eq!(amount::parse(text), Ok(Some(Msat(amount))));
     }
     assert_eq!(amount::parse(""), Ok(None));
+    let all = 21_000_000 * 100_000_000_000;
+    assert_eq!(amount::parse("21000000"), Ok(Some(Msat(all))));
+    assert_eq!(amount::parse("21000000000000001n"), Err(InvoiceError::TooMuch { amount: Msat(all + 100) }));
     assert_eq!(amount::parse("15p"), Err(InvoiceError::SubMillisatoshi { amount: "15p".into() }));
     for bad in ["0", "01m", "m", "1mm", "1x", "1.5m", "+1", "99999999999999999999", "18446744073709551615"] {
         assert_eq!(amount::parse(bad), Err(InvoiceError::Amount { amount: bad.into() }));
@@ -225,6 +228,8 @@ fn what_does_not_fit_is_refused() {
         InvoiceError::TooLarge { tag: 'd', actual: 640, maximum: 639 }
     );
     assert_eq!(refused(Invoice { amount: Some(Msat(0)), ..coffee() }), InvoiceError::ZeroAmount);
+    let amount = Msat(u64::MAX);
+    assert_eq!(refused(Invoice { amount: Some(amount), ..coffee() }), InvoiceError::TooMuch { amount });
     assert!(matches!(refused(Invoice { timestamp_s: 1 << 35, ..coffee() }), InvoiceError::TooLarge { tag: 't', .. }));
     let hop = RouteHintHop {
         node_id: NodeId([2; 33]),
