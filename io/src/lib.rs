@@ -2,8 +2,17 @@
 
 pub mod chain;
 pub mod config;
+pub mod control;
+pub mod descriptors;
+mod dial;
+mod history;
+mod linger;
+pub mod listen;
 pub mod log;
+pub mod machine;
+mod notice;
 mod outputs;
 mod peers;
 pub mod reactor;
+mod room;
 pub mod seed;

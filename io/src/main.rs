@@ -1,8 +1,8 @@
 //! `leydend`: a Lightning node.
 
 use std::fs::DirBuilder;
+use std::net::TcpListener;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -14,12 +14,17 @@ use leyden_core::limits::{PEERS_MAX, WRITE_BUFFER_SIZE};
 use leyden_core::node::{Boot, Node};
 use leyden_core::signer::KeysSigner;
 use leyden_core::store::{Row, Table};
+use leyden_core::transport::read_buffer::READ_BUFFER_SIZE;
 use leyden_io::chain::{Driver, Start};
 use leyden_io::config::{Flags, Setting, Settings, Source};
+use leyden_io::control::SESSIONS_MAX;
+use leyden_io::descriptors;
+use leyden_io::listen::LISTENERS_MAX;
 use leyden_io::log::Log;
 use leyden_io::reactor::{End, Parts, Reactor};
 use leyden_io::seed;
-use leyden_persist::{Freshness, Options, ReadError, Store};
+use leyden_persist::{Options, ReadError, Store};
+use leyden_rpc::session::OUTPUT_SIZE_MAX;
 use leyden_rpc::view::{self, View};
 
 fn main() -> ExitCode {
@@ -42,18 +47,16 @@ fn run(flags: &Flags) -> Result<(), String> {
     let clock = Clock { mono: Mono(0), wall: Wall(wall) };
 
     let store = Store::open(&dir.join("store"), Options::default()).map_err(|error| error.to_string())?;
-    let fresh = match store.freshness() {
-        Freshness::New => true,
-        Freshness::Current => false,
-        old => {
-            return Err(format!(
-                "the store in {} is not the latest ({old:?}): publishing from an old one would lose money. \
-                 Put the latest copy back; nothing was changed",
-                dir.display()
-            ));
-        }
-    };
-    let (words, origin) = seed::load(dir, fresh)?;
+    if !store.freshness().is_proven() {
+        return Err(format!(
+            "the store in {} is not the latest ({:?}): publishing from an old one would lose money. \
+             Put the latest copy back; nothing was changed",
+            dir.display(),
+            store.freshness()
+        ));
+    }
+    let has_rows = has_rows(&store).map_err(|error| error.to_string())?;
+    let (words, origin) = seed::load(dir, !has_rows)?;
     let random = |e| format!("cannot read /dev/urandom: {e}");
     let mut signer =
         KeysSigner::new(*words, settings.core.network.bitcoin(), *seed::os_random::<32>().map_err(random)?);
@@ -66,68 +69,88 @@ fn run(flags: &Flags) -> Result<(), String> {
             format_args!("new seed in {}: copy it to a safe place", path.display()),
         );
     }
+    let (may_have, wanted) = (descriptors::raise(), descriptors::WANTED);
+    if may_have < wanted {
+        let text = format_args!(
+            "the system allows {may_have} open files: peers beyond that are refused; allow {wanted} (ulimit -n)"
+        );
+        log.say(clock.wall, Level::Warn, "node", text);
+    }
     let boot = Boot { config: settings.core.clone(), rng_seed: *seed::os_random::<32>().map_err(random)?, clock };
-    let rows = read_rows(&store)?;
-    let node =
-        Node::restore(boot, rows.iter().map(|(table, key, value)| Row { table: *table, key, value }), &mut signer)
-            .map_err(|error| format!("the store in {} cannot be used: {error}", dir.display()))?;
+    let node = restore(boot, &store, &mut signer)
+        .map_err(|error| format!("the store in {} cannot be used: {error}", dir.display()))?;
 
     let start = match node.tip() {
         Some(tip) => Start::At { tip, recent: node.recent_tips().collect::<Vec<Tip>>() },
         None => Start::Fresh,
     };
     let driver = Driver::new(settings.bitcoind.clone(), settings.core.network, start);
-    let mut listeners = Vec::new();
-    for address in &settings.listen {
-        let listener = std::net::TcpListener::bind(address.as_str())
-            .map_err(|e| format!("cannot listen on {address}: {e}; choose another with --listen"))?;
-        listeners.push(listener);
-    }
+    let listeners = listen(&settings.listen)?;
     let control = dir.join(leyden_rpc::SOCKET_NAME);
-    log.say(
-        clock.wall,
-        Level::Info,
-        "node",
-        format_args!("node {} on {}, control socket {}", node.id(), settings.core.network.name(), control.display()),
-    );
-    let ceiling_mib = (PEERS_MAX * (WRITE_BUFFER_SIZE + 96 * 1024)) >> 20;
-    log.say(
-        clock.wall,
-        Level::Info,
-        "node",
-        format_args!("buffers of all peers take at most {ceiling_mib} MiB, if all of them are slow at once"),
-    );
+    let id = node.id();
     let view = view_of(&settings);
     let parts = Parts { node, signer, store, driver, listeners, view, log };
-    let reactor = Reactor::new(parts, &control).map_err(|e| format!("cannot start: {e}"))?;
-    let end = reactor.run();
-    remove_socket(&control);
-    match end {
+    let mut log = Log::new(settings.log.clone());
+    let reactor = Reactor::new(parts, &control)
+        .map_err(|error| format!("cannot start with the control socket {}: {error}", control.display()))?;
+    let mut say = |text: std::fmt::Arguments<'_>| log.say(clock.wall, Level::Info, "node", text);
+    say(format_args!(
+        "at most {} MiB for the buffers of {PEERS_MAX} peers and {SESSIONS_MAX} control clients, if all are slow at once",
+        buffer_bytes_max() >> 20
+    ));
+    say(format_args!(
+        "ready: node {id} on {}, listening on {}, control socket {}",
+        settings.core.network.name(),
+        settings.listen.join(" and "),
+        control.display()
+    ));
+    match reactor.run() {
         End::Asked => Ok(()),
         End::Store(error) => Err(format!("the store failed, nothing of the last turn was sent: {error}")),
+        End::Rows(error) => Err(format!("the store cannot be read: {error}")),
         End::System(error) => Err(format!("the operating system failed: {error}")),
     }
 }
 
-fn remove_socket(path: &Path) {
-    // A stale socket is replaced at the next start in any case.
-    let _ = std::fs::remove_file(path);
+/// What all buffers of the loop take together at the worst: both of every peer, and what waits for a control client.
+const fn buffer_bytes_max() -> usize {
+    PEERS_MAX * (WRITE_BUFFER_SIZE + READ_BUFFER_SIZE) + SESSIONS_MAX * OUTPUT_SIZE_MAX
 }
 
-/// One row as it stands in memory while the node is built.
-type MemoryRow = (Table, Vec<u8>, Vec<u8>);
+fn listen(addresses: &[String]) -> Result<Vec<TcpListener>, String> {
+    if addresses.len() > LISTENERS_MAX {
+        return Err(format!("{} addresses to listen on; at most {LISTENERS_MAX} are possible", addresses.len()));
+    }
+    let bind = |address: &String| {
+        TcpListener::bind(address.as_str())
+            .map_err(|error| format!("cannot listen on {address}: {error}; choose another with --listen"))
+    };
+    addresses.iter().map(bind).collect()
+}
 
-fn read_rows(store: &Store) -> Result<Vec<MemoryRow>, String> {
-    let mut rows = Vec::new();
-    store
-        .visit(|row| {
-            if let Some(table) = Table::from_number(row.table) {
-                rows.push((table, row.key.to_vec(), row.value.to_vec()));
+fn has_rows(store: &Store) -> Result<bool, ReadError> {
+    Ok(store.snapshot()?.rows()?.next().transpose()?.is_some())
+}
+
+/// Builds the node from its rows, borrowed from their pages: history may be larger than memory.
+fn restore(boot: Boot, store: &Store, signer: &mut KeysSigner) -> Result<Node, String> {
+    let snapshot = store.snapshot().map_err(|error| error.to_string())?;
+    let rows = snapshot.rows().map_err(|error| error.to_string())?;
+    let mut failure = None;
+    let rows = rows.map_while(|row| {
+        let known = row.map_err(|error| error.to_string()).and_then(|row| match Table::from_number(row.table) {
+            Some(table) => Ok(Row { table, key: row.key, value: row.value }),
+            None => {
+                Err(format!("a row in table {}, which this build does not know: written by a newer one?", row.table))
             }
-            Ok::<(), ReadError>(())
-        })
-        .map_err(|error| error.to_string())?;
-    Ok(rows)
+        });
+        known.map_err(|error| failure = Some(error)).ok()
+    });
+    let node = Node::restore(boot, rows, signer);
+    match failure {
+        Some(failure) => Err(failure),
+        None => node.map_err(|error| error.to_string()),
+    }
 }
 
 fn view_of(settings: &Settings) -> View {

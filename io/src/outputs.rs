@@ -1,102 +1,87 @@
-//! Where the core's commands go: rows into the turn's batch, messages into write buffers, everything else onto lists that
-//! take effect after the commit.
-
-use std::collections::VecDeque;
+//! Where the machine's commands go: rows into the turn's transaction, messages into write buffers, answers into their
+//! sessions, everything else onto lists. All of it takes effect only behind the commit.
 
 use bitcoin::Transaction;
 use leyden_core::clock::Wall;
 use leyden_core::command::{Command, LoadRange, Sink};
-use leyden_core::event::NetAddr;
-use leyden_core::ids::{ConnId, DialId, NodeId, QueryId, RequestId};
-use leyden_core::request::{RequestError, Response};
-use leyden_core::store::Table;
-use leyden_core::transport::{BufferPool, Lane};
+use leyden_core::event::Cut;
+use leyden_core::ids::ConnId;
+use leyden_core::transport::Lane;
 use leyden_persist::Turn;
-use slab::Slab;
 
 use crate::chain::Driver;
+use crate::control::Control;
+use crate::dial::Dial;
+use crate::history::{Load, LoadFrom, Loads};
 use crate::log::Log;
-use crate::peers::Peer;
+use crate::peers::{Peers, Stage};
 
-/// Rows to read back after the commit.
-pub(crate) struct Load {
-    pub(crate) query: QueryId,
-    pub(crate) table: Table,
-    pub(crate) from: Vec<u8>,
-    pub(crate) kind: LoadKind,
-    pub(crate) limit: u32,
-}
-
-/// Which rows.
-pub(crate) enum LoadKind {
-    From,
-    Before,
-    Exactly,
-}
-
-/// What a turn leaves to do after its commit.
+/// What a turn leaves to do behind its commit. The lists keep their memory.
 #[derive(Default)]
 pub(crate) struct Staged {
     pub(crate) broadcasts: Vec<Transaction>,
-    pub(crate) replies: Vec<(RequestId, Result<Response, RequestError>)>,
-    pub(crate) dials: Vec<(DialId, NodeId, NetAddr)>,
-    pub(crate) disconnects: Vec<ConnId>,
-    pub(crate) overflows: Vec<ConnId>,
-    pub(crate) loads: VecDeque<Load>,
-    /// Peers with something new in their write buffers.
-    pub(crate) touched: Vec<usize>,
+    pub(crate) dials: Vec<Dial>,
+    /// Connections that end with this turn.
+    pub(crate) cuts: Vec<(ConnId, Cut)>,
+    /// Connections with something new in their write buffers.
+    pub(crate) touched: Vec<ConnId>,
+    pub(crate) loads: Loads,
     pub(crate) stop: bool,
+}
+
+impl Staged {
+    /// The connection has something to release.
+    pub(crate) fn touch(&mut self, peers: &mut Peers, conn: ConnId) {
+        if let Some(peer) = peers.get_mut(conn)
+            && !peer.touched
+        {
+            peer.touched = true;
+            self.touched.push(conn);
+        }
+    }
+
+    /// The connection ends with this turn.
+    pub(crate) fn cut(&mut self, peers: &mut Peers, conn: ConnId, reason: Cut) {
+        if let Some(peer) = peers.get_mut(conn)
+            && !matches!(peer.stage, Stage::Leaving)
+        {
+            peer.stage = Stage::Leaving;
+            self.cuts.push((conn, reason));
+        }
+    }
 }
 
 /// The sink of one turn.
 pub(crate) struct Outputs<'t, 's> {
     pub(crate) turn: &'t mut Turn<'s>,
-    pub(crate) peers: &'t mut Slab<Peer>,
-    pub(crate) pool: &'t mut BufferPool,
+    pub(crate) peers: &'t mut Peers,
+    pub(crate) control: &'t mut Control,
     pub(crate) driver: &'t mut Driver,
     pub(crate) staged: &'t mut Staged,
     pub(crate) log: &'t mut Log,
+    /// Holds the row in hand.
     pub(crate) value: &'t mut Vec<u8>,
     pub(crate) wall: Wall,
-}
-
-impl Outputs<'_, '_> {
-    fn peer(&mut self, conn: ConnId) -> Option<&mut Peer> {
-        // A slot alone could be somebody else's by now.
-        self.peers.get_mut(conn.slot as usize).filter(|peer| peer.conn == conn)
-    }
 }
 
 impl Sink for Outputs<'_, '_> {
     fn emit(&mut self, command: Command<'_>) {
         match command {
             Command::Send { conn, message } => {
+                let Peers { slab, pool, .. } = &mut *self.peers;
+                let peer = slab.get_mut(conn.slot as usize).filter(|peer| peer.conn == conn);
+                let Some(peer) = peer.filter(|peer| matches!(peer.stage, Stage::Open)) else { return };
                 // All that the money machine says concerns its own channels, their `channel_update`s too.
-                let lane = Lane::Channel;
-                let pool = &mut *self.pool;
-                let Some(peer) = self.peers.get_mut(conn.slot as usize).filter(|peer| peer.conn == conn) else {
-                    return;
-                };
-                if peer.gone {
-                    return;
-                }
-                if peer.transport.stage(lane, message, pool).is_err() {
-                    peer.gone = true;
-                    self.staged.overflows.push(conn);
-                }
-                if !peer.touched {
-                    peer.touched = true;
-                    self.staged.touched.push(conn.slot as usize);
+                let is_full = peer.transport.stage(Lane::Channel, message, pool).is_err();
+                self.staged.touch(self.peers, conn);
+                if is_full {
+                    self.staged.cut(self.peers, conn, Cut::Overflow);
                 }
             }
-            Command::Disconnect { conn, .. } => {
-                if let Some(peer) = self.peer(conn) {
-                    // Nothing more for this one; what was sent before still leaves.
-                    peer.gone = true;
-                    self.staged.disconnects.push(conn);
-                }
+            Command::Disconnect { conn, .. } => self.staged.cut(self.peers, conn, Cut::Ours),
+            Command::Dial { dial, peer, address } => {
+                self.staged.dials.push(Dial { dial, peer, address: address.clone() });
             }
-            Command::Dial { dial, peer, address } => self.staged.dials.push((dial, peer, address.clone())),
             Command::Put { table, key, value } => {
                 self.value.clear();
                 value.write(self.value);
@@ -104,17 +89,17 @@ impl Sink for Outputs<'_, '_> {
             }
             Command::Delete { table, key } => self.turn.delete(table as u8, key),
             Command::Load { query, table, range, limit } => {
-                let (from, kind) = match range {
-                    LoadRange::From(key) => (key, LoadKind::From),
-                    LoadRange::Before(key) => (key, LoadKind::Before),
-                    LoadRange::Exactly(key) => (key, LoadKind::Exactly),
+                let (key, from) = match range {
+                    LoadRange::From(key) => (key, LoadFrom::At),
+                    LoadRange::Before(key) => (key, LoadFrom::Before),
+                    LoadRange::Exactly(key) => (key, LoadFrom::Exactly),
                 };
-                self.staged.loads.push_back(Load { query, table, from: from.to_vec(), kind, limit });
+                self.staged.loads.push(Load { query, table, key: key.to_vec(), from, limit });
             }
             Command::Broadcast { tx, .. } => self.staged.broadcasts.push(tx.clone()),
-            // Watching is no effect on the world, and the next block must be looked through with it.
+            // Watching has no effect on the world, and the next block must be looked through with it.
             Command::Watch(watch) => self.driver.watch(&watch),
-            Command::Reply { id, result } => self.staged.replies.push((id, result.clone())),
+            Command::Reply { id, result } => self.control.reply(id, result),
             Command::Note(note) => self.log.note(self.wall, &note),
             Command::Stop => self.staged.stop = true,
         }

@@ -1,119 +1,90 @@
 //! The loop: one thread, one transaction per turn, and nothing leaves before it is written.
 //!
-//! A turn: poll; take in what is ready, bounded; let the core do what is due; commit; then release the write buffers,
-//! broadcast, answer, dial. All events of a turn share one reading of the clock.
+//! A turn: poll; take in what is ready, bounded; let the machine do what is due; commit; then release the write buffers,
+//! answer, broadcast, dial. All events of a turn share one reading of the clock.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::io::{ErrorKind, Read, Write};
-use std::net::ToSocketAddrs;
-use std::os::unix::fs::PermissionsExt;
+mod receive;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::path::Path;
-use std::sync::mpsc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use leyden_core::clock::{Clock, Mono, Wall};
 use leyden_core::command::Level;
-use leyden_core::event::{ChainEvent, Cut, Direction, Event, Match, NetAddr};
-use leyden_core::ids::{ConnId, DialId, NodeId, QueryId, RequestId};
-use leyden_core::limits::{PEERS_MAX, WRITE_BUFFER_SIZE};
+use leyden_core::event::{ChainEvent, Event, Match};
+use leyden_core::ids::RequestId;
 use leyden_core::node::Node;
-use leyden_core::request::RequestError;
+use leyden_core::request::{Request, RequestError};
 use leyden_core::signer::{KeysSigner, Signer};
-use leyden_core::store::{Row, Table};
-use leyden_core::transport::{BufferPool, Ephemeral, Incoming, Transport};
-use leyden_persist::rows::From;
-use leyden_persist::{Direction as ScanDirection, Fatal, Level as Room, OwnedRow, Scan, Store};
-use leyden_rpc::session::{Session, Token as SessionToken};
+use leyden_persist::{Committed, Fatal, ReadError, Store};
 use leyden_rpc::view::View;
-use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Interest, Poll, Token};
 use secp256k1::PublicKey;
 use signal_hook_mio::v1_0::Signals;
-use slab::Slab;
 
+use self::receive::{Budget, Reading};
 use crate::chain::{Driver, DriverEvent};
+use crate::control::{Control, SESSIONS};
+use crate::dial::{self, Dials};
+use crate::linger::LINGERS;
+use crate::listen::{LISTENERS, Listeners};
 use crate::log::Log;
-use crate::outputs::{Load, LoadKind, Outputs, Staged};
-use crate::peers::{Got, HANDSHAKE_MS, NodeKey, Peer, Wrote, net_addr, socket_addr};
-use crate::seed::os_random;
+use crate::machine::Machine;
+use crate::notice::Notice;
+use crate::outputs::{Outputs, Staged};
+use crate::peers::{PEERS, Peers, said};
+use crate::room::Room;
 
 const SIGNALS: Token = Token(0);
 const CHAIN: Token = Token(1);
 const CONTROL: Token = Token(2);
-const RESOLVER: Token = Token(3);
-const LISTENERS: usize = 16;
-const LISTENERS_MAX: usize = 16;
-const PEERS: usize = 1 << 20;
-const SESSIONS: usize = 1 << 40;
+const LOOKUPS: Token = Token(3);
 
-/// Bytes that one peer may bring into one turn; the rest waits, so that nobody starves the others.
-const PEER_BYTES_PER_TURN: usize = 256 * 1024;
-/// Blocks in one turn.
-const BLOCKS_PER_TURN: usize = 32;
-/// Times that the core may ask for more in one turn.
+/// Reports of the system per turn.
+const REPORTS_PER_TURN: usize = 1024;
+/// Events of the chain per turn: a block with all that it moves may be one of them.
+const CHAIN_EVENTS_PER_TURN: usize = 32;
+/// Times that the machine may ask for a deadline that is there already.
 const DEADLINES_PER_TURN: usize = 8;
-/// Bytes of history in one answer to the core; a page that is cut short looks like the last one, so this is ample.
-const LOAD_BYTES: usize = 64 << 20;
-/// Control connections.
-const SESSIONS_MAX: usize = 512;
-/// Bytes to read from a control client at once.
-const SESSION_READ: usize = 64 * 1024;
-/// A spare write buffer or two: traffic comes in bursts.
-const SPARES_MAX: usize = 16;
+/// How long the last answers to control clients may take.
+const FAREWELL_MS: u64 = 1_000;
 
-/// A control client's connection.
-struct Control {
-    stream: UnixStream,
-    session: Session,
-    generation: u64,
-    ended: bool,
-}
+const SIGINT: i32 = 2;
+const SIGTERM: i32 = 15;
 
-/// A name that has been resolved.
-struct Resolved {
-    dial: DialId,
-    peer: NodeId,
-    address: NetAddr,
-    socket: Result<std::net::SocketAddr, String>,
-}
-
-/// Something for the core that no socket reports.
-enum Pending {
-    Loaded { query: QueryId, table: Table, rows: Vec<OwnedRow> },
-    Disconnected { conn: ConnId, reason: Cut },
-    DialFailed { dial: DialId, reason: String },
-    WriteSpace { conn: ConnId, free: u32 },
-    Gone(RequestId),
-}
-
-/// Why the daemon ends.
+/// Why the loop ends.
 #[derive(Debug)]
 pub enum End {
     /// It was asked to.
     Asked,
-    /// The store failed: nothing of the last turn has left.
+    /// The store cannot write: nothing of the last turn has left.
     Store(Fatal),
+    /// The store cannot be read.
+    Rows(ReadError),
     /// The operating system failed us.
     System(std::io::Error),
 }
 
-impl std::convert::From<std::io::Error> for End {
+impl From<std::io::Error> for End {
     fn from(error: std::io::Error) -> End {
         End::System(error)
     }
 }
 
 /// Everything the loop needs to begin.
-pub struct Parts {
-    /// The money machine, restored and not started.
-    pub node: Node,
+pub struct Parts<M = Node> {
+    /// The machine, restored and not started.
+    pub node: M,
     /// Its keys.
     pub signer: KeysSigner,
     /// Its rows.
     pub store: Store,
     /// Its chain.
     pub driver: Driver,
-    /// Sockets that listen for other nodes.
+    /// Sockets that listen for other nodes, at most [`crate::listen::LISTENERS_MAX`].
     pub listeners: Vec<std::net::TcpListener>,
     /// What the clients of the control socket see of the process.
     pub view: View,
@@ -122,91 +93,64 @@ pub struct Parts {
 }
 
 /// The loop.
-pub struct Reactor {
+pub struct Reactor<M = Node> {
     poll: Poll,
     started: Instant,
-    node: Node,
+    machine: M,
     signer: KeysSigner,
     public: PublicKey,
     store: Store,
+    room: Room,
     driver: Driver,
-    listeners: Vec<TcpListener>,
-    control: UnixListener,
     signals: Signals,
-    peers: Slab<Peer>,
-    next_generation: u32,
-    sessions: Slab<Control>,
-    next_session: u64,
-    requests: BTreeMap<RequestId, (usize, u64, SessionToken)>,
-    next_request: u64,
-    pool: BufferPool,
-    view: View,
-    log: Log,
+    listeners: Listeners,
+    peers: Peers,
+    dials: Dials,
+    control: Control,
     staged: Staged,
-    pending: VecDeque<Pending>,
-    /// Peers whose sockets may hold more than the last turn took.
-    still_ready: Vec<usize>,
-    readable: Vec<usize>,
+    notices: VecDeque<Notice>,
+    requests: Vec<(RequestId, Request)>,
+    /// The chain has more events than the last turn took.
+    chain_has_more: bool,
     value: Vec<u8>,
-    scratch: Vec<u8>,
-    resolver: (mpsc::Sender<Resolved>, mpsc::Receiver<Resolved>),
-    waker: std::sync::Arc<Waker>,
+    log: Log,
     stop: bool,
 }
 
-impl Reactor {
-    /// Registers everything. The control socket replaces a stale one: the store's lock says that no other daemon lives.
-    pub fn new(parts: Parts, control_path: &Path) -> std::io::Result<Reactor> {
+impl<M: Machine> Reactor<M> {
+    /// Registers everything with the system.
+    pub fn new(parts: Parts<M>, control_path: &Path) -> std::io::Result<Reactor<M>> {
         let Parts { node, signer, store, mut driver, listeners, view, log } = parts;
         let poll = Poll::new()?;
         let registry = poll.registry();
-        let mut signals = Signals::new([signal_hook_mio_signals::SIGTERM, signal_hook_mio_signals::SIGINT])?;
+        let mut signals = Signals::new([SIGTERM, SIGINT])?;
         registry.register(&mut signals, SIGNALS, Interest::READABLE)?;
         driver.register(registry, CHAIN)?;
-        let waker = std::sync::Arc::new(Waker::new(registry, RESOLVER)?);
-        let mut registered = Vec::new();
-        for (number, listener) in listeners.into_iter().take(LISTENERS_MAX).enumerate() {
-            listener.set_nonblocking(true)?;
-            let mut listener = TcpListener::from_std(listener);
-            registry.register(&mut listener, Token(LISTENERS + number), Interest::READABLE)?;
-            registered.push(listener);
-        }
-        match std::fs::remove_file(control_path) {
-            Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
-            _ => {}
-        }
-        let mut control = UnixListener::bind(control_path)?;
-        std::fs::set_permissions(control_path, std::fs::Permissions::from_mode(0o600))?;
-        registry.register(&mut control, CONTROL, Interest::READABLE)?;
+        let dials = Dials::new(registry, LOOKUPS)?;
+        let listeners = Listeners::new(listeners, registry)?;
+        let control = Control::open(control_path, CONTROL, registry, view)?;
+        let peers = Peers::new(registry.try_clone()?);
         let public = signer.node_id().parse().expect("our own id is a point");
         Ok(Reactor {
             poll,
             started: Instant::now(),
-            node,
+            machine: node,
             signer,
             public,
             store,
+            room: Room::default(),
             driver,
-            listeners: registered,
-            control,
             signals,
-            peers: Slab::new(),
-            next_generation: 0,
-            sessions: Slab::new(),
-            next_session: 0,
-            requests: BTreeMap::new(),
-            next_request: 0,
-            pool: BufferPool::new(SPARES_MAX),
-            view,
-            log,
+            listeners,
+            peers,
+            dials,
+            control,
             staged: Staged::default(),
-            pending: VecDeque::new(),
-            still_ready: Vec::new(),
-            readable: Vec::new(),
+            notices: VecDeque::new(),
+            requests: Vec::new(),
+            chain_has_more: false,
             value: Vec::new(),
-            scratch: vec![0; SESSION_READ],
-            resolver: mpsc::channel(),
-            waker,
+            log,
             stop: false,
         })
     }
@@ -218,509 +162,244 @@ impl Reactor {
 
     /// Runs until it is asked to stop, or must.
     pub fn run(mut self) -> End {
-        match self.run_inner() {
-            Ok(()) => End::Asked,
+        let end = self.run_until_end();
+        self.control.unlink();
+        match end {
+            // What was said stands behind a commit. The answer to `stop` comes when all else is closed, so that whoever
+            // hears it may start the next daemon.
+            Ok(()) => {
+                let Reactor { poll, mut control, listeners, peers, store, .. } = self;
+                drop((listeners, peers, store));
+                farewell(poll, &mut control);
+                End::Asked
+            }
             Err(end) => end,
         }
     }
 
-    fn run_inner(&mut self) -> Result<(), End> {
-        let mut events = Events::with_capacity(1024);
+    fn run_until_end(&mut self) -> Result<(), End> {
+        let mut events = Events::with_capacity(REPORTS_PER_TURN);
         let clock = self.clock();
-        self.turn(clock, |node, signer, out| node.start(clock, signer, out))?;
+        self.room.look(&mut self.store, clock.mono).map_err(End::Store)?;
+        self.in_turn(clock, |machine, signer, _, out| machine.start(clock, signer, out))?;
         while !self.stop {
             let timeout = self.timeout();
             match self.poll.poll(&mut events, timeout) {
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,
                 other => other?,
             }
-            self.one_turn(&events)?;
+            self.turn(&events)?;
         }
-        self.farewell();
         Ok(())
     }
 
     fn timeout(&self) -> Option<Duration> {
-        if !self.pending.is_empty() || !self.still_ready.is_empty() || !self.staged.loads.is_empty() {
+        let is_busy = !self.notices.is_empty()
+            || self.peers.ready_len() > 0
+            || self.control.is_ready()
+            || !self.staged.loads.is_empty()
+            || self.chain_has_more;
+        if is_busy {
             return Some(Duration::ZERO);
         }
-        let now = self.started.elapsed().as_millis() as u64;
-        let handshakes = self.peers.iter().filter(|(_, peer)| !peer.established).map(|(_, peer)| peer.handshake_by_ms);
-        let next = [self.node.next_deadline().map(|mono| mono.0), self.driver.next_deadline_ms(), handshakes.min()];
-        next.into_iter().flatten().min().map(|at| Duration::from_millis(at.saturating_sub(now)))
+        let next = [
+            self.machine.next_deadline().map(|at| at.0),
+            self.driver.next_deadline_ms(),
+            self.peers.next_deadline_ms(),
+            self.listeners.next_deadline_ms(),
+        ];
+        let now_ms = self.started.elapsed().as_millis() as u64;
+        next.into_iter().flatten().min().map(|at_ms| Duration::from_millis(at_ms.saturating_sub(now_ms)))
     }
 
-    /// Steps outside of the events of sockets, with a commit behind them.
-    fn turn(
-        &mut self,
-        clock: Clock,
-        work: impl FnOnce(&mut Node, &mut dyn Signer, &mut dyn leyden_core::command::Sink),
-    ) -> Result<(), End> {
-        {
-            let mut turn = self.store.begin();
-            let mut out = Outputs {
-                turn: &mut turn,
-                peers: &mut self.peers,
-                pool: &mut self.pool,
-                driver: &mut self.driver,
-                staged: &mut self.staged,
-                log: &mut self.log,
-                value: &mut self.value,
-                wall: clock.wall,
-            };
-            work(&mut self.node, &mut self.signer, &mut out);
-            turn.commit().map_err(End::Store)?;
-        }
-        self.after_commit(clock)
-    }
-
-    fn one_turn(&mut self, events: &Events) -> Result<(), End> {
+    fn turn(&mut self, events: &Events) -> Result<(), End> {
         let clock = self.clock();
         let now_ms = clock.mono.0;
-        self.readable.clear();
-        self.readable.append(&mut self.still_ready);
-        let mut requests = Vec::new();
         for event in events {
-            match event.token() {
-                SIGNALS => {
-                    for signal in self.signals.pending() {
-                        self.log.say(clock.wall, Level::Info, "node", format_args!("signal {signal}: stopping"));
-                        self.stop = true;
-                    }
-                }
-                CHAIN => self.driver.ready(now_ms),
-                RESOLVER => {
-                    while let Ok(Resolved { dial, peer, address, socket }) = self.resolver.1.try_recv() {
-                        match socket {
-                            Ok(socket) => self.connect(now_ms, dial, peer, address, socket),
-                            Err(reason) => self.pending.push_back(Pending::DialFailed { dial, reason }),
-                        }
-                    }
-                }
-                CONTROL => self.accept_controls(),
-                Token(number) if number >= SESSIONS => {
-                    let slot = number - SESSIONS;
-                    self.read_session(slot, &mut requests);
-                    self.flush_session(slot);
-                }
-                Token(number) if number >= PEERS => self.peer_event(number - PEERS, event),
-                Token(number) => self.accept_peers(now_ms, number - LISTENERS),
-            }
+            self.report(clock, event);
         }
-        self.driver.tick(now_ms);
-        self.end_slow_handshakes(now_ms);
-        // Room for the turn is looked at before it: a full disk must not be found out at the commit.
-        if self.store.headroom().map_err(End::Store)?.level() == Room::Exhausted {
-            for (id, _) in requests.drain(..) {
-                let text = "the disk or the store is full: free some space; open payments still resolve";
-                self.staged.replies.push((id, Err(RequestError::generic(text))));
-            }
-        }
+        self.listeners.accept(&mut self.peers, now_ms, &mut self.notices);
+        self.tick_driver(now_ms);
+        self.peers.tick(now_ms, &mut self.notices);
+        self.control.take_requests(&mut self.requests, &mut self.notices);
+        // Room is looked at before the turn: a full disk must not be found out at the commit.
+        self.room.look(&mut self.store, clock.mono).map_err(End::Store)?;
+        let is_short = self.room.is_short();
 
-        {
-            let mut turn = self.store.begin();
-            let mut out = Outputs {
-                turn: &mut turn,
-                peers: &mut self.peers,
-                pool: &mut self.pool,
-                driver: &mut self.driver,
-                staged: &mut self.staged,
-                log: &mut self.log,
-                value: &mut self.value,
-                wall: clock.wall,
-            };
-            let (node, signer) = (&mut self.node, &mut self.signer);
-            for pending in self.pending.drain(..) {
-                step_pending(node, clock, signer, &mut out, pending);
-            }
-            for _ in 0..BLOCKS_PER_TURN {
-                let Some(event) = out.driver.poll_event() else { break };
-                step_chain(node, clock, signer, &mut out, event);
-            }
-            for slot in self.readable.drain(..) {
-                let more = read_peer(node, clock, signer, self.public, &mut out, slot, &mut self.pending);
-                if more {
-                    self.still_ready.push(slot);
+        let mut requests = std::mem::take(&mut self.requests);
+        let mut notices = std::mem::take(&mut self.notices);
+        let public = self.public;
+        let result = self.in_turn(clock, |machine, signer, chain_has_more, out| {
+            // Requests first: a client that has gone may have asked something before.
+            for (id, request) in requests.drain(..) {
+                match Room::refuses(&request).filter(|_| is_short) {
+                    Some(text) => out.control.reply(id, &Err(RequestError::generic(text))),
+                    None => machine.step(clock, Event::Request { id, request }, signer, out),
                 }
             }
-            for (id, request) in requests {
-                node.step(clock, Event::Request { id, request }, signer, &mut out);
+            for notice in notices.drain(..) {
+                notice.step(machine, clock, signer, out);
             }
-            for _ in 0..DEADLINES_PER_TURN {
-                if node.next_deadline().is_none_or(|at| at > clock.mono) {
+            *chain_has_more = true;
+            for _ in 0..CHAIN_EVENTS_PER_TURN {
+                let Some(event) = out.driver.poll_event() else {
+                    *chain_has_more = false;
+                    break;
+                };
+                step_chain(machine, clock, signer, out, event);
+            }
+            let mut budget = Budget::new();
+            for _ in 0..out.peers.ready_len() {
+                if budget.is_spent() {
                     break;
                 }
-                node.step(clock, Event::Deadline, signer, &mut out);
+                let Some(conn) = out.peers.next_ready() else { break };
+                Reading { machine: &mut *machine, clock, signer: &mut *signer, public, out: &mut *out }
+                    .read(conn, &mut budget);
             }
-            turn.commit().map_err(End::Store)?;
+            for _ in 0..DEADLINES_PER_TURN {
+                if machine.next_deadline().is_none_or(|at| at > clock.mono) {
+                    break;
+                }
+                machine.step(clock, Event::Deadline, signer, out);
+            }
+        });
+        // Both lists keep their memory; what came up behind the commit goes into the next turn.
+        self.requests = requests;
+        notices.append(&mut self.notices);
+        self.notices = notices;
+        result
+    }
+
+    /// Takes note of what the system reports.
+    fn report(&mut self, clock: Clock, event: &mio::event::Event) {
+        let now_ms = clock.mono.0;
+        match event.token() {
+            SIGNALS => {
+                for signal in self.signals.pending() {
+                    self.log.say(clock.wall, Level::Info, "node", format_args!("signal {signal}: stopping"));
+                    self.stop = true;
+                }
+            }
+            CHAIN => self.driver.ready(now_ms),
+            CONTROL => self.control.listener_ready(),
+            LOOKUPS => self.dials.ready(&mut self.peers, now_ms, &mut self.notices),
+            Token(number) if number >= SESSIONS => self.control.client_ready(event),
+            Token(number) if number >= LINGERS => self.peers.linger_ready(number - LINGERS),
+            Token(number) if number >= PEERS => self.report_peer(now_ms, event),
+            Token(number) if number >= LISTENERS => self.listeners.ready(event.token(), now_ms),
+            // No other tokens are given away.
+            _ => {}
         }
+    }
+
+    fn report_peer(&mut self, now_ms: u64, event: &mio::event::Event) {
+        let Some(conn) = self.peers.conn_of(event.token()) else { return };
+        match self.peers.check_connected(conn) {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(reason) => {
+                return dial::connect_failed(conn, reason, &mut self.peers, now_ms, &mut self.notices);
+            }
+        }
+        if event.is_writable() || event.is_error() {
+            self.peers.flush(conn, now_ms, &mut self.notices);
+        }
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            self.peers.queue(conn);
+        }
+    }
+
+    /// Lets the machine work and makes it durable; then the world may see it.
+    fn in_turn(
+        &mut self,
+        clock: Clock,
+        work: impl FnOnce(&mut M, &mut KeysSigner, &mut bool, &mut Outputs<'_, '_>),
+    ) -> Result<(), End> {
+        let mut turn = self.store.begin();
+        let mut out = Outputs {
+            turn: &mut turn,
+            peers: &mut self.peers,
+            control: &mut self.control,
+            driver: &mut self.driver,
+            staged: &mut self.staged,
+            log: &mut self.log,
+            value: &mut self.value,
+            wall: clock.wall,
+        };
+        work(&mut self.machine, &mut self.signer, &mut self.chain_has_more, &mut out);
+        let Committed { rows, .. } = turn.commit().map_err(End::Store)?;
+        self.room.committed(rows);
         self.after_commit(clock)
     }
 
-    /// The turn is written: now it may be seen.
+    /// The turn is durable: now it may be seen.
     fn after_commit(&mut self, clock: Clock) -> Result<(), End> {
         let now_ms = clock.mono.0;
-        for slot in std::mem::take(&mut self.staged.touched) {
-            if let Some(peer) = self.peers.get_mut(slot) {
+        let Reactor { staged, peers, notices, driver, control, dials, store, log, .. } = self;
+        for conn in staged.touched.drain(..) {
+            if let Some(peer) = peers.get_mut(conn) {
                 peer.touched = false;
                 peer.transport.release();
-                self.flush_peer(slot);
+                peers.flush(conn, now_ms, notices);
             }
         }
-        for conn in std::mem::take(&mut self.staged.overflows) {
-            self.drop_peer(conn, Some(Cut::Overflow));
-        }
-        for conn in std::mem::take(&mut self.staged.disconnects) {
-            self.drop_peer(conn, None);
-        }
-        for tx in std::mem::take(&mut self.staged.broadcasts) {
-            self.driver.submit(&tx);
-        }
-        for (id, result) in std::mem::take(&mut self.staged.replies) {
-            let Some((slot, generation, token)) = self.requests.remove(&id) else { continue };
-            if let Some(control) = self.sessions.get_mut(slot).filter(|control| control.generation == generation) {
-                control.session.reply(token, &result, &self.view);
-                // A reply makes room for requests that waited in the client's buffer.
-                let mut requests = Vec::new();
-                self.take_requests(slot, &mut requests);
-                self.flush_session(slot);
-                for (id, request) in requests {
-                    self.turn(clock, |node, signer, out| {
-                        node.step(clock, Event::Request { id, request }, signer, out);
-                    })?;
-                }
+        for (conn, reason) in staged.cuts.drain(..) {
+            if let Some(peer) = peers.get_mut(conn).filter(|peer| !peer.known) {
+                // The machine never hears of callers that fail the handshake.
+                let (from, why) = (&peer.address, said(&reason));
+                log.say(clock.wall, Level::Debug, "peer", format_args!("no handshake with {from:?}: {why}"));
             }
+            peers.end(conn, reason, now_ms, notices);
         }
-        for (dial, peer, address) in std::mem::take(&mut self.staged.dials) {
-            self.dial(now_ms, dial, peer, address);
+        control.flush(notices);
+        for tx in staged.broadcasts.drain(..) {
+            driver.submit(&tx);
         }
-        while let Some(load) = self.staged.loads.pop_front() {
-            self.load(clock, load);
+        for dial in staged.dials.drain(..) {
+            dials.begin(dial, peers, now_ms, notices);
         }
-        if self.staged.stop {
-            self.stop = true;
-        }
-        self.driver.tick(now_ms);
+        staged.loads.read(store, notices).map_err(End::Rows)?;
+        self.stop |= self.staged.stop;
+        self.tick_driver(now_ms);
         Ok(())
     }
 
-    fn load(&mut self, clock: Clock, load: Load) {
-        let Load { query, table, from, kind, limit } = load;
-        let limit = (limit as usize).min(leyden_core::limits::HISTORY_PAGE_ROWS);
-        let (start, direction) = match kind {
-            LoadKind::From | LoadKind::Exactly => (From::At(&from), ScanDirection::Forward),
-            LoadKind::Before if from.is_empty() => (From::Edge, ScanDirection::Backward),
-            LoadKind::Before => (From::Past(&from), ScanDirection::Backward),
-        };
-        let rows_max = if matches!(kind, LoadKind::Exactly) { 1 } else { limit };
-        let scan = Scan { table: table as u8, prefix: &[], from: start, direction, rows_max, bytes_max: LOAD_BYTES };
-        let mut rows = match self.store.scan(scan) {
-            Ok(page) => page.rows,
-            Err(error) => {
-                self.log.say(clock.wall, Level::Error, "node", format_args!("{error}"));
-                Vec::new()
-            }
-        };
-        if matches!(kind, LoadKind::Exactly) {
-            rows.retain(|row| row.key == from);
-        }
-        self.pending.push_back(Pending::Loaded { query, table, rows });
-    }
-
-    // --- Peers ------------------------------------------------------------------------------------------------------
-
-    fn accept_peers(&mut self, now_ms: u64, number: usize) {
-        loop {
-            let Some(listener) = self.listeners.get(number) else { return };
-            match listener.accept() {
-                Ok((stream, address)) => {
-                    if self.peers.len() >= PEERS_MAX {
-                        continue;
-                    }
-                    let direction = Direction::Inbound { listener: number as u16 };
-                    if let Some(ephemeral) = draw_ephemeral() {
-                        let transport = Transport::responder(ephemeral);
-                        self.add_peer(now_ms, stream, transport, direction, net_addr(address), true);
-                    }
-                }
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                // Also when descriptors have run out: those who wait come again.
-                Err(_) => return,
-            }
+    fn tick_driver(&mut self, now_ms: u64) {
+        if self.driver.next_deadline_ms().is_some_and(|at_ms| at_ms <= now_ms) {
+            self.driver.tick(now_ms);
+            // What came of it waits for a turn.
+            self.chain_has_more = true;
         }
     }
+}
 
-    fn add_peer(
-        &mut self,
-        now_ms: u64,
-        mut stream: TcpStream,
-        transport: Transport,
-        direction: Direction,
-        address: NetAddr,
-        connected: bool,
-    ) {
-        // Latency matters more than the number of packets.
-        let _ = stream.set_nodelay(true);
-        let entry = self.peers.vacant_entry();
-        let slot = entry.key();
-        let registered =
-            self.poll.registry().register(&mut stream, Token(PEERS + slot), Interest::READABLE | Interest::WRITABLE);
-        if registered.is_err() {
-            if let Direction::Outbound { dial } = direction {
-                let reason = "the socket cannot be watched".to_owned();
-                self.pending.push_back(Pending::DialFailed { dial, reason });
-            }
+/// The last answers leave, if their clients take them soon.
+fn farewell(mut poll: Poll, control: &mut Control) {
+    let mut events = Events::with_capacity(REPORTS_PER_TURN);
+    let by = Instant::now() + Duration::from_millis(FAREWELL_MS);
+    loop {
+        control.farewell();
+        let left = by.saturating_duration_since(Instant::now());
+        if !control.has_output() || left.is_zero() || poll.poll(&mut events, Some(left)).is_err() {
             return;
         }
-        let conn = ConnId { slot: slot as u32, generation: self.next_generation };
-        self.next_generation = self.next_generation.wrapping_add(1);
-        entry.insert(Peer {
-            stream,
-            transport,
-            conn,
-            direction,
-            address,
-            established: false,
-            connected,
-            gone: false,
-            touched: false,
-            backlog: false,
-            handshake_by_ms: now_ms + HANDSHAKE_MS,
-        });
-    }
-
-    fn dial(&mut self, now_ms: u64, dial: DialId, peer: NodeId, address: NetAddr) {
-        if let Some(socket) = socket_addr(&address) {
-            return self.connect(now_ms, dial, peer, address, socket);
-        }
-        match &address {
-            NetAddr::Dns(host, port) => {
-                // The system's resolver blocks, so it has a thread of its own for the moment.
-                let (host, port, sender, waker) = (host.clone(), *port, self.resolver.0.clone(), self.waker.clone());
-                std::thread::spawn(move || {
-                    let found = (host.as_str(), port).to_socket_addrs().map_err(|e| format!("{host}: {e}"));
-                    let socket =
-                        found.and_then(|mut found| found.next().ok_or_else(|| format!("{host} has no address")));
-                    // Without a receiver the daemon has ended.
-                    let _ = sender.send(Resolved { dial, peer, address, socket });
-                    let _ = waker.wake();
-                });
-            }
-            _ => {
-                let reason = "onion addresses need a proxy, which is not supported yet".to_owned();
-                self.pending.push_back(Pending::DialFailed { dial, reason });
-            }
-        }
-    }
-
-    fn connect(&mut self, now_ms: u64, dial: DialId, peer: NodeId, address: NetAddr, socket: std::net::SocketAddr) {
-        let failed = |this: &mut Reactor, reason: String| {
-            this.pending.push_back(Pending::DialFailed { dial, reason });
-        };
-        let Ok(remote) = peer.parse() else { return failed(self, "the node id is no point".to_owned()) };
-        let Some(ephemeral) = draw_ephemeral() else { return failed(self, "no randomness".to_owned()) };
-        match TcpStream::connect(socket) {
-            Ok(stream) => {
-                let transport = Transport::initiator(&remote, ephemeral, &mut self.pool);
-                self.add_peer(now_ms, stream, transport, Direction::Outbound { dial }, address, false);
-            }
-            Err(e) => failed(self, e.to_string()),
-        }
-    }
-
-    fn peer_event(&mut self, slot: usize, event: &mio::event::Event) {
-        let Some(peer) = self.peers.get_mut(slot) else { return };
-        if event.is_writable() || event.is_error() {
-            if !peer.connected {
-                match peer.stream.take_error() {
-                    Ok(None) if peer.stream.peer_addr().is_ok() => peer.connected = true,
-                    Ok(None) => return,
-                    Ok(Some(e)) | Err(e) => {
-                        let conn = peer.conn;
-                        return self.drop_peer(conn, Some(Cut::Socket(e.to_string())));
-                    }
-                }
-            }
-            self.flush_peer(slot);
-        }
-        if event.is_readable() || event.is_read_closed() || event.is_error() {
-            self.readable.push(slot);
-        }
-    }
-
-    fn flush_peer(&mut self, slot: usize) {
-        let Some(peer) = self.peers.get_mut(slot) else { return };
-        match peer.flush(&mut self.pool) {
-            Wrote::All if peer.backlog => {
-                peer.backlog = false;
-                let (conn, free) = (peer.conn, peer.transport.free() as u32);
-                self.pending.push_back(Pending::WriteSpace { conn, free });
-                // Reading may have been held up by the full buffer.
-                self.still_ready.push(slot);
-            }
-            Wrote::All | Wrote::Some => {}
-            Wrote::Failed(reason) => {
-                let conn = peer.conn;
-                self.drop_peer(conn, Some(Cut::Socket(reason)));
-            }
-        }
-    }
-
-    /// Ends a connection; `reason` is for the core, unless it asked for it.
-    fn drop_peer(&mut self, conn: ConnId, reason: Option<Cut>) {
-        let slot = conn.slot as usize;
-        if self.peers.get(slot).is_none_or(|peer| peer.conn != conn) {
-            return;
-        }
-        let mut peer = self.peers.remove(slot);
-        // What was released is the last word; the socket takes it at once or not at all.
-        let _ = peer.flush(&mut self.pool);
-        let _ = self.poll.registry().deregister(&mut peer.stream);
-        let _ = peer.stream.shutdown(std::net::Shutdown::Write);
-        match (peer.established, peer.direction) {
-            (true, _) => {
-                let reason = reason.unwrap_or(Cut::Ours);
-                self.pending.push_back(Pending::Disconnected { conn, reason });
-            }
-            (false, Direction::Outbound { dial }) => {
-                let reason = reason.map_or_else(|| "cut".to_owned(), |cut| format!("{cut:?}"));
-                self.pending.push_back(Pending::DialFailed { dial, reason });
-            }
-            (false, Direction::Inbound { .. }) => {}
-        }
-        peer.transport.close(&mut self.pool);
-    }
-
-    fn end_slow_handshakes(&mut self, now_ms: u64) {
-        let late = |(_, peer): &(usize, &Peer)| !peer.established && peer.handshake_by_ms <= now_ms;
-        for conn in self.peers.iter().filter(late).map(|(_, peer)| peer.conn).collect::<Vec<_>>() {
-            self.drop_peer(conn, Some(Cut::Crypto("the handshake took too long".to_owned())));
-        }
-    }
-
-    // --- Control clients --------------------------------------------------------------------------------------------
-
-    fn accept_controls(&mut self) {
-        loop {
-            match self.control.accept() {
-                Ok((mut stream, _)) => {
-                    if self.sessions.len() >= SESSIONS_MAX {
-                        continue;
-                    }
-                    let entry = self.sessions.vacant_entry();
-                    let token = Token(SESSIONS + entry.key());
-                    let interest = Interest::READABLE | Interest::WRITABLE;
-                    if self.poll.registry().register(&mut stream, token, interest).is_ok() {
-                        let generation = self.next_session;
-                        self.next_session += 1;
-                        entry.insert(Control { stream, session: Session::default(), generation, ended: false });
-                    }
-                }
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return,
-            }
-        }
-    }
-
-    fn read_session(&mut self, slot: usize, requests: &mut Vec<(RequestId, leyden_core::request::Request)>) {
-        loop {
-            let Some(control) = self.sessions.get_mut(slot) else { return };
-            if control.ended || !control.session.wants_read() {
-                return;
-            }
-            match control.stream.read(&mut self.scratch) {
-                Ok(0) => control.ended = true,
-                Ok(count) => {
-                    control.session.received(&self.scratch[..count]);
-                    self.take_requests(slot, requests);
-                }
-                Err(e) if e.kind() == ErrorKind::WouldBlock => return,
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(_) => control.ended = true,
-            }
-        }
-    }
-
-    fn take_requests(&mut self, slot: usize, requests: &mut Vec<(RequestId, leyden_core::request::Request)>) {
-        let Some(control) = self.sessions.get_mut(slot) else { return };
-        while let Some((token, request)) = control.session.next_request(&self.view) {
-            let id = RequestId(self.next_request);
-            self.next_request += 1;
-            self.requests.insert(id, (slot, control.generation, token));
-            requests.push((id, request));
-        }
-    }
-
-    fn flush_session(&mut self, slot: usize) {
-        loop {
-            let Some(control) = self.sessions.get_mut(slot) else { return };
-            let output = control.session.output();
-            if output.is_empty() {
-                // A client that has shut its side may still wait for answers.
-                let waits = control.session.in_flight().next().is_some();
-                if control.session.is_finished() || (control.ended && !waits) {
-                    self.end_session(slot);
-                }
-                return;
-            }
-            match control.stream.write(output) {
-                Ok(count) => control.session.written(count),
-                Err(e) if e.kind() == ErrorKind::WouldBlock => return,
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return self.end_session(slot),
-            }
-        }
-    }
-
-    fn end_session(&mut self, slot: usize) {
-        let Some(mut control) = self.sessions.try_remove(slot) else { return };
-        let _ = self.poll.registry().deregister(&mut control.stream);
-        let generation = control.generation;
-        let pending = &mut self.pending;
-        self.requests.retain(|id, (of, number, _)| {
-            let gone = (*of, *number) == (slot, generation);
-            if gone {
-                pending.push_back(Pending::Gone(*id));
-            }
-            !gone
-        });
-    }
-
-    /// The last words to control clients leave before the process does.
-    fn farewell(&mut self) {
-        for slot in self.sessions.iter().map(|(slot, _)| slot).collect::<Vec<_>>() {
-            self.flush_session(slot);
-        }
     }
 }
 
-fn draw_ephemeral() -> Option<Ephemeral> {
-    // All but a vanishing part of all bytes are keys.
-    (0..8).find_map(|_| os_random::<32>().ok().and_then(|bytes| Ephemeral::new(*bytes)))
-}
-
-fn step_pending(node: &mut Node, clock: Clock, signer: &mut dyn Signer, out: &mut Outputs<'_, '_>, pending: Pending) {
-    match pending {
-        Pending::Loaded { query, table, rows } => {
-            let rows: Vec<Row<'_>> = rows.iter().map(|row| Row { table, key: &row.key, value: &row.value }).collect();
-            node.step(clock, Event::Loaded { query, rows: &rows }, signer, out);
-        }
-        Pending::Disconnected { conn, reason } => {
-            node.step(clock, Event::Disconnected { conn, reason }, signer, out);
-        }
-        Pending::DialFailed { dial, reason } => node.step(clock, Event::DialFailed { dial, reason }, signer, out),
-        Pending::Gone(id) => node.step(clock, Event::RequestGone { id }, signer, out),
-        Pending::WriteSpace { conn, free } => node.step(clock, Event::WriteSpace { conn, free }, signer, out),
-    }
-}
-
-fn step_chain(node: &mut Node, clock: Clock, signer: &mut dyn Signer, out: &mut Outputs<'_, '_>, event: DriverEvent) {
+fn step_chain<M: Machine>(
+    machine: &mut M,
+    clock: Clock,
+    signer: &mut dyn Signer,
+    out: &mut Outputs<'_, '_>,
+    event: DriverEvent,
+) {
     let event = match event {
         DriverEvent::Begin { tip } => ChainEvent::Begin { tip },
         DriverEvent::BlockConnected { tip, time_s, ref matches, .. } => {
             let matches: Vec<Match<'_>> = matches.iter().map(|(index, tx)| Match { index: *index, tx }).collect();
             let event = ChainEvent::BlockConnected { tip, time_s, matches: &matches };
-            return node.step(clock, Event::Chain(event), signer, out);
+            return machine.step(clock, Event::Chain(event), signer, out);
         }
         DriverEvent::BlockDisconnected { tip } => ChainEvent::BlockDisconnected { tip },
         DriverEvent::Synced { height } => ChainEvent::Synced { height },
@@ -729,109 +408,5 @@ fn step_chain(node: &mut Node, clock: Clock, signer: &mut dyn Signer, out: &mut 
         DriverEvent::Up { .. } => ChainEvent::Up,
         DriverEvent::Down(trouble) => ChainEvent::Down { reason: trouble.to_string() },
     };
-    node.step(clock, Event::Chain(event), signer, out);
-}
-
-/// Reads from one peer, as much as a turn may take. Returns whether there may be more.
-fn read_peer(
-    node: &mut Node,
-    clock: Clock,
-    signer: &mut KeysSigner,
-    public: PublicKey,
-    out: &mut Outputs<'_, '_>,
-    slot: usize,
-    pending: &mut VecDeque<Pending>,
-) -> bool {
-    let Some(peer) = out.peers.get_mut(slot) else { return false };
-    if peer.gone || !peer.connected {
-        return false;
-    }
-    // A peer that does not take our answers is not asked for more questions.
-    if peer.transport.free() < WRITE_BUFFER_SIZE / 2 {
-        return false;
-    }
-    let conn = peer.conn;
-    let mut input = peer.transport.begin_read(out.pool);
-    let mut taken = 0;
-    let mut end = None;
-    let mut more = true;
-    'reading: while taken < PEER_BYTES_PER_TURN {
-        let Some(peer) = out.peers.get_mut(slot) else { break };
-        match peer.read(input.space()) {
-            Got::Bytes(count) => {
-                taken += count;
-                input.filled(count);
-            }
-            Got::Nothing => {
-                more = false;
-                break;
-            }
-            Got::End => {
-                end = Some(Cut::Peer);
-                break;
-            }
-            Got::Failed(reason) => {
-                end = Some(Cut::Socket(reason));
-                break;
-            }
-        }
-        loop {
-            let Some(peer) = out.peers.get_mut(slot) else { break 'reading };
-            if peer.gone {
-                break 'reading;
-            }
-            let mut key = NodeKey { signer: &mut *signer, public };
-            let before = peer.transport.writable().len();
-            match peer.transport.next(&mut input, &mut key, out.pool) {
-                Ok(Some(Incoming::Established { remote })) => {
-                    peer.established = true;
-                    if !peer.touched {
-                        peer.touched = true;
-                        out.staged.touched.push(slot);
-                    }
-                    let (direction, address) = (peer.direction, peer.address.clone());
-                    let event = Event::Connected { conn, peer: remote.into(), direction, address };
-                    node.step(clock, event, signer, out);
-                }
-                Ok(Some(Incoming::Message(message))) => {
-                    node.step(clock, Event::Received { conn, message }, signer, out);
-                }
-                Ok(None) => {
-                    // An act of the handshake may be ready to leave.
-                    if peer.transport.writable().len() != before && !peer.touched {
-                        peer.touched = true;
-                        out.staged.touched.push(slot);
-                    }
-                    break;
-                }
-                Err(error) => {
-                    end = Some(Cut::Crypto(error.to_string()));
-                    break 'reading;
-                }
-            }
-        }
-    }
-    if let Some(peer) = out.peers.get_mut(slot).filter(|peer| peer.conn == conn) {
-        peer.transport.end_read(input, out.pool);
-        if let Some(reason) = end {
-            if peer.established && !peer.gone {
-                pending.push_back(Pending::Disconnected { conn, reason });
-                peer.established = false;
-                peer.direction = Direction::Inbound { listener: u16::MAX };
-            } else if let Direction::Outbound { dial } = peer.direction {
-                pending.push_back(Pending::DialFailed { dial, reason: format!("{reason:?}") });
-                peer.direction = Direction::Inbound { listener: u16::MAX };
-            }
-            peer.gone = true;
-            out.staged.disconnects.push(conn);
-            return false;
-        }
-    }
-    more
-}
-
-/// The two signals that end a daemon in good order.
-mod signal_hook_mio_signals {
-    pub(super) const SIGTERM: i32 = 15;
-    pub(super) const SIGINT: i32 = 2;
+    machine.step(clock, Event::Chain(event), signer, out);
 }

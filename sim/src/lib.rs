@@ -1,1 +1,8 @@
 //! Many real nodes on a simulated network, chain, disk and clock.
+
+pub mod chain;
+pub mod disk;
+pub mod net;
+mod world;
+
+pub use world::{CrashPlan, CrashPoint, Reply, World};

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use leyden_tests::bitcoind::Bitcoind;
 use leyden_tests::daemon::{Client, Daemon, wait_for};
-use leyden_tests::network::invoice;
+use leyden_tests::line::invoice;
 use serde_json::json;
 
 const CHANNEL_SAT: u64 = 10_000_000;
@@ -108,7 +108,7 @@ fn together(a: &Daemon, b: &Daemon, count: usize) {
 }
 
 fn invoices(b: &Daemon, label: &str, count: usize) -> Vec<String> {
-    (0..count).map(|number| invoice(b, AMOUNT_MSAT, &format!("{label}-{number}"))).collect()
+    (0..count).map(|number| invoice(b, AMOUNT_MSAT, &format!("{label}-{number}")).0).collect()
 }
 
 fn report(name: &str, count: usize, elapsed: Duration, latencies: &mut [Duration]) {

@@ -1,0 +1,60 @@
+//! Stories of payments between whole nodes.
+
+mod common;
+
+use common::*;
+use leyden_core::amount::{Msat, Sat};
+use leyden_core::request::RequestError;
+use leyden_sim::World;
+
+#[test]
+fn neighbours_pay_each_other() {
+    let mut world = line(1, 2);
+    assert_eq!(in_channels(&mut world, 0), 700_000_000);
+    pays(&mut world, 0, 1, Msat(10_000_000), "there");
+    pays(&mut world, 1, 0, Msat(4_000_001), "back");
+    assert_eq!(in_channels(&mut world, 0), 693_000_000 + 1_000_001);
+    assert_eq!(in_channels(&mut world, 1), 306_000_000 - 1);
+    assert_eq!(world.refused, []);
+}
+
+#[test]
+fn a_payment_passes_through_and_the_fee_stays_in_the_middle() {
+    let mut world = line(2, 3);
+    let middle = in_channels(&mut world, 1);
+    pays(&mut world, 0, 2, Msat(10_000_000), "far");
+    assert_eq!(in_channels(&mut world, 2), 310_000_000);
+    assert_eq!(in_channels(&mut world, 1), middle + 1_000 + 100);
+    assert_eq!(in_channels(&mut world, 0), 690_000_000 - 1_100);
+}
+
+#[test]
+fn an_expired_invoice_is_not_paid() {
+    let mut world = line(3, 2);
+    let invoice = invoice_for(&mut world, 1, Some(Msat(1_000)), "old", 10);
+    world.run_for_ms(11_000);
+    let error = world.call(0, pay(&invoice.bolt11)).expect_err("too late");
+    assert_eq!(error.code, RequestError::PAY_INVOICE_EXPIRED);
+}
+
+#[test]
+fn a_large_payment_comes_in_parts_over_two_channels() {
+    let mut world = World::new(4, 2, |_, _| {});
+    world.faucet(0, Sat(3_000_000));
+    connect(&mut world, 0, 1);
+    open(&mut world, 0, 1, Sat(100_000), Msat(0));
+    open(&mut world, 0, 1, Sat(100_000), Msat(0));
+    assert_eq!(channels(&mut world, 0).len(), 2);
+    pays(&mut world, 0, 1, Msat(130_000_000), "large");
+    assert_eq!(in_channels(&mut world, 1), 130_000_000);
+}
+
+#[test]
+fn the_same_seed_tells_the_same_story() {
+    let digests = [0, 1].map(|_| {
+        let mut world = line(5, 3);
+        pays(&mut world, 0, 2, Msat(10_000_000), "far");
+        world.digest()
+    });
+    assert_eq!(digests[0], digests[1]);
+}

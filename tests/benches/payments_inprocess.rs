@@ -1,0 +1,102 @@
+//! What a payment between two neighbours costs both nodes together, without sockets and without a disk: invoice, `pay`,
+//! the channel's messages encoded and decoded, rows encoded. Two in-process signers; one thread.
+//!
+//! Prints `name value unit`, one a line.
+
+use std::time::Instant;
+
+use leyden_core::amount::{Msat, Sat};
+use leyden_core::request::channel::FundChannel;
+use leyden_core::request::invoice::{CreateInvoice, ExposePrivate};
+use leyden_core::request::payment::{FeeLimit, Pay};
+use leyden_core::request::peer::Connect;
+use leyden_core::request::{AmountOrAll, Request, Response};
+use leyden_sim::World;
+
+/// Payments that are measured one after the other.
+const ONE_BY_ONE: u64 = 400;
+/// Payments that are under way at once: fewer than a channel takes.
+const IN_FLIGHT: u64 = 100;
+
+fn network() -> World {
+    let mut world = World::new(1, 2, |_, _| {});
+    world.run_until_quiet();
+    world.faucet(0, Sat(200_000_000));
+    let connect = Connect { peer: world.id(1), address: Some(World::address(1)) };
+    world.call(0, Request::Connect(connect)).expect("they connect");
+    let fund = FundChannel {
+        peer: world.id(1),
+        amount: AmountOrAll::Amount(Sat(100_000_000)),
+        feerate: None,
+        announce: false,
+        min_confirmations: 1,
+        push_msat: Msat(0),
+        close_to: None,
+        utxos: None,
+        mindepth: None,
+        reserve_sat: None,
+        channel_type: None,
+    };
+    world.call(0, Request::FundChannel(Box::new(fund))).expect("it is funded");
+    world.mine(6);
+    world.run_until_quiet();
+    world.stop_observing();
+    world
+}
+
+fn invoice(world: &mut World, number: u64) -> String {
+    let create = CreateInvoice {
+        amount_msat: Some(Msat(1_000_000)),
+        label: format!("{number}"),
+        description: "a measurement".to_owned(),
+        expiry_s: 3600,
+        fallbacks: Vec::new(),
+        preimage: None,
+        expose: ExposePrivate::Auto,
+        cltv: None,
+        description_hash_only: false,
+    };
+    match world.call(1, Request::Invoice(Box::new(create))) {
+        Ok(Response::InvoiceCreated(created)) => created.bolt11,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn pay(invoice: String) -> Request {
+    Request::Pay(Box::new(Pay {
+        invoice,
+        amount_msat: None,
+        label: None,
+        fee_limit: FeeLimit::Default,
+        retry_for_s: 60,
+        max_delay_blocks: None,
+        exclude: Vec::new(),
+        description: None,
+        partial_msat: None,
+    }))
+}
+
+fn main() {
+    let mut world = network();
+    let invoices: Vec<String> = (0..ONE_BY_ONE).map(|number| invoice(&mut world, number)).collect();
+    let start = Instant::now();
+    for invoice in invoices {
+        world.call(0, pay(invoice)).expect("it arrives");
+    }
+    let each = start.elapsed().as_nanos() as u64 / ONE_BY_ONE;
+    println!("payment_one_at_a_time {}.{:03} us", each / 1000, each % 1000);
+
+    let mut world = network();
+    let start = Instant::now();
+    let invoices: Vec<String> = (0..IN_FLIGHT).map(|number| invoice(&mut world, number)).collect();
+    let each = start.elapsed().as_nanos() as u64 / IN_FLIGHT;
+    println!("invoice {}.{:03} us", each / 1000, each % 1000);
+    let start = Instant::now();
+    let requests: Vec<_> = invoices.into_iter().map(|invoice| world.request(0, pay(invoice))).collect();
+    for id in requests {
+        world.run_until_reply(id).expect("it arrives");
+    }
+    world.run_until_quiet();
+    let each = start.elapsed().as_nanos() as u64 / IN_FLIGHT;
+    println!("payment_of_{IN_FLIGHT}_in_flight {}.{:03} us", each / 1000, each % 1000);
+}
