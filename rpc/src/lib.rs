@@ -13,7 +13,6 @@ mod param;
 pub mod session;
 mod token;
 pub mod view;
-mod zbase32;
 
 /// The socket's name in the folder of a network: the one under which clients of Core Lightning look for it.
 pub const SOCKET_NAME: &str = "lightning-rpc";

@@ -1,7 +1,7 @@
 //! The amount in the prefix of an invoice (BOLT 11, human-readable part).
 
 use super::InvoiceError;
-use crate::amount::Msat;
+use crate::amount::{MONEY_MAX, Msat};
 
 /// Letters and what one unit of each is worth, in tenths of a millisatoshi (`p`, a millionth of a millionth of a bitcoin).
 const MULTIPLIERS: [(&str, u64); 5] =
@@ -24,7 +24,13 @@ pub(super) fn parse(text: &str) -> Result<Option<Msat>, InvoiceError> {
     if pico % 10 != 0 {
         return Err(InvoiceError::SubMillisatoshi { amount: text.to_owned() });
     }
-    u64::try_from(pico / 10).map(Msat).map(Some).map_err(|_| bad())
+    let amount = u64::try_from(pico / 10).map(Msat).map_err(|_| bad())?;
+    check(amount).map(|()| Some(amount))
+}
+
+/// Sums of amounts are ours to make, so none may come from outside that is beyond all money.
+pub(super) fn check(amount: Msat) -> Result<(), InvoiceError> {
+    if amount > MONEY_MAX.to_msat() { Err(InvoiceError::TooMuch { amount }) } else { Ok(()) }
 }
 
 /// Appends the shortest form.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::currency_prefix;
+use crate::amount::Msat;
 use crate::config::Network;
 
 /// Why a text is not an invoice that can be paid, or terms cannot be written.
@@ -43,6 +44,11 @@ pub enum InvoiceError {
         /// What stands there.
         amount: String,
     },
+    /// More than there can ever be.
+    TooMuch {
+        /// What is asked.
+        amount: Msat,
+    },
     /// Nothing is left for timestamp or signature.
     TooShort {
         /// Symbols of data, without the checksum.
@@ -80,6 +86,11 @@ pub enum InvoiceError {
     },
     /// Both a description and a description hash.
     TwoDescriptions,
+    /// Paying it takes a feature that this node does not have.
+    UnknownFeature {
+        /// The compulsory bit.
+        bit: usize,
+    },
     /// No key gives this signature.
     NotRecoverable,
     /// The signature is not that of the node in `n`, or has a high s, which BOLT 11 forbids there.
@@ -132,6 +143,9 @@ impl fmt::Display for InvoiceError {
             InvoiceError::SubMillisatoshi { amount } => {
                 write!(f, "the invoice's amount {amount:?} is not a whole number of millisatoshi: it must end in 0p")
             }
+            InvoiceError::TooMuch { amount } => {
+                write!(f, "the invoice asks for {amount}, more than all the bitcoin there can ever be")
+            }
             InvoiceError::TooShort { symbols, minimum } => write!(
                 f,
                 "the invoice is too short: {symbols} characters of data, at least {minimum} hold timestamp and signature"
@@ -151,6 +165,10 @@ impl fmt::Display for InvoiceError {
             InvoiceError::TwoDescriptions => {
                 f.write_str("the invoice has both a description (d) and a description hash (h): only one is allowed")
             }
+            InvoiceError::UnknownFeature { bit } => write!(
+                f,
+                "the invoice can only be paid by nodes that know feature {bit}, and this one does not: ask for another"
+            ),
             InvoiceError::NotRecoverable => f.write_str("the invoice's signature belongs to no key"),
             InvoiceError::BadSignature => {
                 f.write_str("the invoice's signature is not a canonical signature of the node in field 'n'")

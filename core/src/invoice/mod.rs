@@ -1,6 +1,6 @@
 //! Invoices (BOLT 11), both ways, and messages signed with a node's key.
 //!
-//! Reading: [`Invoice::parse`]. Writing: fill an `Invoice<Unsigned>`, [`Invoice::prepare`] it, let the signer sign the
+//! Reading: [`Invoice::parse`] to pay, [`Invoice::read`] to show. Writing: fill an `Invoice<Unsigned>`, [`Invoice::prepare`] it, let the signer sign the
 //! digest, and [`ToSign::finish`].
 
 mod amount;
@@ -88,7 +88,7 @@ pub enum Description {
 }
 
 /// One hop of a private way: the channel that leaves `node_id` towards the payee.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct RouteHintHop {
     /// Where the channel starts. Not checked to be a point.
     pub node_id: NodeId,

@@ -16,12 +16,21 @@ const NODE_ID_SYMBOLS: usize = 53;
 pub(super) const HOP_BYTES: usize = 51;
 
 impl Invoice<Signed> {
-    /// Reads and verifies an invoice, in either case, with or without `lightning:` in front. Costs one recovery, or one
-    /// verification where the payee is named.
+    /// Reads an invoice that this node is able to pay.
     ///
-    /// Features are not judged here, so that an invoice with unknown ones can be shown: see
-    /// [`Features::unknown_required`].
+    /// BOLT 11, field `9`: whoever finds a compulsory feature that he does not know must not pay. To show such an
+    /// invoice all the same, see [`Invoice::read`].
     pub fn parse(text: &str) -> Result<Invoice, InvoiceError> {
+        let invoice = Invoice::read(text)?;
+        match unknown_feature(&invoice.features) {
+            None => Ok(invoice),
+            Some(bit) => Err(InvoiceError::UnknownFeature { bit }),
+        }
+    }
+
+    /// Reads and verifies an invoice, whatever features it asks for, in either case, with or without `lightning:` in
+    /// front. Costs one recovery, or one verification where the payee is named.
+    pub fn read(text: &str) -> Result<Invoice, InvoiceError> {
         let text = text.trim();
         let text = match text.split_at_checked("lightning:".len()) {
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("lightning:") => rest,
@@ -76,6 +85,16 @@ impl Invoice<Signed> {
             currency => Err(InvoiceError::WrongNetwork { invoice: currency, ours }),
         }
     }
+}
+
+/// What this node knows to do when it pays an invoice.
+const PAYER_KNOWS: [Feature; 4] =
+    [Feature::VarOnionOptin, Feature::PaymentSecret, Feature::BasicMpp, Feature::PaymentMetadata];
+
+/// The first compulsory bit of none of these.
+fn unknown_feature(features: &Features) -> Option<usize> {
+    let known = |bit: usize| Feature::of_bit(bit).is_some_and(|feature| PAYER_KNOWS.contains(&feature));
+    features.bits().find(|bit| bit % 2 == 0 && !known(*bit))
 }
 
 /// Splits at the last `1`, into the prefix in lower case and the symbols.

@@ -82,7 +82,10 @@ impl<S> Invoice<S> {
         match self.amount {
             None => {}
             Some(Msat::ZERO) => return Err(InvoiceError::ZeroAmount),
-            Some(amount) => amount::write(amount, &mut prefix),
+            Some(amount) => {
+                amount::check(amount)?;
+                amount::write(amount, &mut prefix);
+            }
         }
         let timestamp_max = (1 << (5 * TIMESTAMP_SYMBOLS)) - 1;
         check('t', self.timestamp_s, timestamp_max)?;

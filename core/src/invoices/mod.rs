@@ -69,12 +69,13 @@ pub struct Invoices {
     patience: Timers<RequestId>,
     /// What the wall and the monotonic clock showed together, to turn an expiry into a deadline.
     clock: Clock,
-    /// While rows are read: ends by created index, each with its pay index.
-    ends: BTreeMap<u64, u64>,
+    /// While rows are read: ends whose invoice has not come up yet.
+    ends: BTreeSet<u64>,
 }
 
 impl Invoices {
-    /// Takes in one row, in any order; those of other tables are passed over.
+    /// Takes in one row, in any order; those of other tables are passed over. Where the clock is known before
+    /// ([`Invoices::see`]), what has expired is never held in memory.
     pub fn take(&mut self, row: &Row<'_>) -> Result<(), RowError> {
         match row.table {
             Table::Invoice => {
@@ -83,14 +84,24 @@ impl Invoices {
                 self.next_index = self.next_index.max(index + 1);
                 self.by_hash.insert(invoice.payment_hash, index);
                 self.by_label.insert(label_key(&invoice.label), index);
-                self.open.insert(index, invoice);
+                if !self.ends.remove(&index) && invoice.expires_at_s > self.clock.wall.unix_s() {
+                    self.open.insert(index, invoice);
+                }
             }
             Table::InvoiceEnd => {
                 let index = u64::from_be_bytes(row.key_array()?);
                 let end: InvoiceEndRow = row.decode()?;
                 self.next_index = self.next_index.max(index + 1);
                 self.next_pay_index = self.next_pay_index.max(end.pay_index);
-                self.ends.insert(index, end.pay_index);
+                if self.open.remove(&index).is_none() {
+                    self.ends.insert(index);
+                }
+            }
+            Table::InvoicePaid => {
+                let pay_index = u64::from_be_bytes(row.key_array()?);
+                row.decode::<InvoicePaidRow>()?;
+                self.next_pay_index = self.next_pay_index.max(pay_index);
+                self.pay_indexes.insert(pay_index);
             }
             _ => {}
         }
@@ -100,11 +111,9 @@ impl Invoices {
     /// After the rows: only what can still be paid stays.
     pub fn finish(&mut self, clock: Clock) {
         self.clock = clock;
-        let ends = std::mem::take(&mut self.ends);
-        // An end without its invoice only keeps numbers.
-        let ended = ends.iter().filter(|(index, _)| self.open.contains_key(index));
-        self.pay_indexes = ended.map(|(_, pay_index)| *pay_index).collect();
-        self.open.retain(|index, row| !ends.contains_key(index) && row.expires_at_s > clock.wall.unix_s());
+        // What is left are ends of expired invoices, and such as only keep numbers.
+        self.ends.clear();
+        self.open.retain(|_, row| row.expires_at_s > clock.wall.unix_s());
         self.expiries = self.open.iter().map(|(index, row)| (row.expires_at_s, *index)).collect();
     }
 
@@ -140,6 +149,12 @@ impl Invoices {
     /// The invoice of this hash, if it can still be paid.
     pub fn open(&self, payment_hash: PaymentHash) -> Option<&InvoiceRow> {
         self.open.get(self.by_hash.get(&payment_hash)?)
+    }
+
+    /// The invoice of this number, if it can still be paid: whoever decides on it need not read rows, which a payment
+    /// could overtake.
+    pub fn open_at(&self, index: u64) -> Option<&InvoiceRow> {
+        self.open.get(&index)
     }
 
     /// The created index of a label, whatever became of the invoice.
@@ -202,8 +217,13 @@ impl Invoices {
         woken
     }
 
-    /// Forgets an invoice in whatever state. Returns the answers of those who waited for it.
+    /// Forgets an invoice in whatever state. Returns the answers of those who waited for it. Nothing happens to an
+    /// invoice that is gone already: its rows may have been read before two clients deleted it, and its label and hash
+    /// may be those of a new one.
     pub fn forget(&mut self, out: &mut dyn Sink, index: u64, row: &InvoiceRow, end: Option<&InvoiceEndRow>) -> Replies {
+        if self.index_of_hash(row.payment_hash) != Some(index) {
+            return Replies::new();
+        }
         let key = index_key(index);
         out.emit(Command::Delete { table: Table::Invoice, key: key.as_slice() });
         let pay_index = end.map_or(0, |end| end.pay_index);

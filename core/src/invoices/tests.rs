@@ -121,6 +121,7 @@ impl Shop {
 
     fn restored(&self) -> Invoices {
         let mut invoices = Invoices::default();
+        invoices.see(self.clock);
         for ((table, key), value) in &self.rows.0 {
             invoices.take(&Row { table: *table, key, value }).expect("rows that we wrote");
         }
@@ -265,6 +266,37 @@ fn a_deleted_invoice_leaves_no_gap_that_a_client_falls_into() {
     assert_eq!(shop.create(row(10)), Ok(5));
     shop.delete(1);
     assert_eq!(shop.read(1), None);
+}
+
+#[test]
+fn two_clients_who_delete_the_same_invoice_do_not_harm_the_next() {
+    let mut shop = Shop::with(1);
+    let (index, old, end) = shop.read(0).expect("it has rows");
+    shop.delete(0);
+    assert_eq!(shop.create(row(0)), Ok(1), "label and hash are free again");
+    let replies = shop.invoices.forget(&mut shop.rows, index, &old, end.as_ref());
+    assert!(replies.is_empty());
+    shop.audit();
+    assert_eq!(shop.invoices.open(hash(0)), shop.invoices.open_at(1));
+    shop.pay(0);
+}
+
+#[test]
+fn what_has_ended_is_not_held_while_rows_are_read() {
+    let mut shop = Shop::with(3);
+    shop.pay(0);
+    let later = InvoiceRow { expires_at_s: NOW_S + 7_200, ..row(2) };
+    shop.rows.emit(Command::Put { table: Table::Invoice, key: index_key(2).as_slice(), value: &later });
+    shop.clock.wall.0 += 3_600_000;
+    let mut invoices = Invoices::default();
+    invoices.see(shop.clock);
+    for ((table, key), value) in &shop.rows.0 {
+        invoices.take(&Row { table: *table, key, value }).expect("rows that we wrote");
+    }
+    assert!(invoices.open.keys().eq([&2]), "0 was paid, 1 has expired");
+    invoices.finish(shop.clock);
+    invoices.check();
+    assert_eq!((invoices.open(hash(2)), invoices.last_pay_index()), (Some(&later), 1));
 }
 
 #[test]

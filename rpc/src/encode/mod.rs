@@ -11,6 +11,7 @@ pub(crate) mod writer;
 
 pub(crate) use error::request_error;
 
+use leyden_core::invoice::message;
 use leyden_core::request::Response;
 
 use crate::address::display;
@@ -34,7 +35,7 @@ pub(crate) fn response(out: &mut Vec<u8>, response: &Response, view: &View) {
         Response::MessageSignature(signed) => {
             object.put("signature", Hex(&signed.signature));
             object.put("recid", Hex(&[signed.recovery_id]));
-            object.put("zbase", crate::methods::local::zbase(&signed.signature, signed.recovery_id));
+            object.put("zbase", message::encode(&signed.signature, signed.recovery_id));
         }
         Response::Connected(peer) => {
             object.put("id", peer.peer);

@@ -1,17 +1,14 @@
 //! Methods that are answered without the core.
 
-use bitcoin::hashes::{Hash, sha256d};
-use bitcoin::secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
-use bitcoin::secp256k1::{Message, SECP256K1};
 use jsonrpc_core::serde_json::json;
 use jsonrpc_core::{Error, Value};
 use leyden_core::ids::NodeId;
+use leyden_core::invoice::message;
 
 use super::{Action, Method, Outcome, all, find};
 use crate::args::{Args, invalid};
-use crate::encode::writer::{Json, Object};
+use crate::encode::writer::Object;
 use crate::view::{SettingValue, View};
-use crate::zbase32;
 
 pub(super) const METHODS: &[Method] = &[
     Method { name: "help", usage: "[command]", summary: "Show all commands, or one", run: help },
@@ -97,25 +94,11 @@ fn listconfigs(args: &Args<'_>, view: &View) -> Outcome {
     })
 }
 
-/// The hash that a node signs for a text.
-pub(crate) fn message_hash(message: &str) -> Message {
-    let prefixed = [b"Lightning Signed Message:", message.as_bytes()].concat();
-    Message::from_digest(sha256d::Hash::hash(&prefixed).to_byte_array())
-}
-
-/// The key that signed a text, if the signature is one at all.
-pub(crate) fn signer(message: &str, zbase: &str) -> Option<NodeId> {
-    let bytes = zbase32::decode(zbase).filter(|bytes| bytes.len() == 65)?;
-    // 31 says, as in Bitcoin's signed messages: a compressed key.
-    let recovery_id = RecoveryId::from_i32(i32::from(bytes[0]) - 31).ok()?;
-    let signature = RecoverableSignature::from_compact(&bytes[1..], recovery_id).ok()?;
-    SECP256K1.recover_ecdsa(&message_hash(message), &signature).ok().map(NodeId::from)
-}
-
 fn checkmessage(args: &Args<'_>, _: &View) -> Outcome {
-    let message: String = args.need("message")?;
+    let text: String = args.need("message")?;
     let expected: Option<NodeId> = args.get("pubkey")?;
-    let found = args.need_as("zbase", "a signature in zbase32", |token| signer(&message, token.scalar()?))?;
+    let found = args
+        .need_as("zbase", "a signature in zbase32", |token| message::recover(text.as_bytes(), token.scalar()?).ok())?;
     match expected {
         // Any signature leads to some key. Without one to compare, it proves something only if the network knows it.
         None => Ok(Action::AskSigner(found)),
@@ -124,12 +107,4 @@ fn checkmessage(args: &Args<'_>, _: &View) -> Outcome {
             result.put("pubkey", expected);
         }),
     }
-}
-
-/// A signature as people pass it on.
-pub(crate) fn zbase(signature: &[u8; 64], recovery_id: u8) -> impl Json {
-    let mut bytes = [0; 65];
-    bytes[0] = 31 + recovery_id;
-    bytes[1..].copy_from_slice(signature);
-    zbase32::encode(&bytes)
 }

@@ -262,15 +262,14 @@ fn names_are_unique() {
 
 #[test]
 fn signed_messages_are_checked() {
-    use bitcoin::secp256k1::{SECP256K1, SecretKey};
+    use bitcoin::secp256k1::{Message, SECP256K1, SecretKey};
+    use leyden_core::invoice::message;
     let key = SecretKey::from_slice(&[9; 32]).expect("a key");
     let node = NodeId::from(key.public_key(SECP256K1));
-    let (recovery_id, bytes) =
-        SECP256K1.sign_ecdsa_recoverable(&local::message_hash("hello"), &key).serialize_compact();
+    let digest = Message::from_digest(message::digest(b"hello"));
+    let (recovery_id, bytes) = SECP256K1.sign_ecdsa_recoverable(&digest, &key).serialize_compact();
     let recovery_id = u8::try_from(recovery_id.to_i32()).expect("0 to 3");
-    let mut zbase = Vec::new();
-    crate::encode::writer::Json::write(&local::zbase(&bytes, recovery_id), &mut zbase);
-    let zbase = String::from_utf8(zbase).expect("text");
+    let zbase = format!("\"{}\"", message::encode(&bytes, recovery_id));
 
     assert_eq!(run("checkmessage", &format!(r#"["hello",{zbase}]"#)), Ok(Action::AskSigner(node)));
     let verified = |message: &str, key: &str| match run("checkmessage", &format!(r#"["{message}",{zbase},"{key}"]"#)) {
