@@ -43,16 +43,11 @@ done >"$work/sources.list"
 apt() {
   apt-get -q -o Dir::Etc="$work/etc/apt" -o Dir::Etc::sourcelist="$work/sources.list" -o Dir::Etc::sourceparts=/dev/null \
     -o Dir::State="$work/state" -o Dir::State::status="$work/status" -o Dir::Cache="$work/cache" \
-    -o APT::Sandbox::User="$(id -un)" "$@"
+    -o APT::Sandbox::User="$(id -un)" -o Acquire::Retries=3 "$@"
 }
-# The network has bad moments; three tries are enough for most of them.
-retry() {
-  "$@" || { sleep 2 && "$@"; } || { sleep 5 && "$@"; }
-}
-
-retry apt update
+apt update
 cd "$work/debs"
-retry apt download bitcoin-knots/trixie-backports libc6 libgcc-s1 libstdc++6 \
+apt download bitcoin-knots/trixie-backports libc6 libgcc-s1 libstdc++6 \
   libevent-core-2.1-7t64 libevent-extra-2.1-7t64 libevent-pthreads-2.1-7t64 libsqlite3-0 zlib1g \
   libzmq5 libnorm1t64 libpgm-5.3-0t64 libsodium23 libbsd0 libmd0 libsystemd0 libcap2 libzstd1 \
   libgssapi-krb5-2 libkrb5-3 libk5crypto3 libkrb5support0 libcom-err2 libkeyutils1 libssl3t64

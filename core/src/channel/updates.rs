@@ -13,6 +13,8 @@ use super::ledger::{Detail, HtlcKey, HtlcState, Origin, Peeled, Removal, Stage};
 use super::limits::Refusal;
 use super::{Channel, ChannelConfig, ChannelError, Cx, Effect, KeptOnion, Link, Phase};
 
+/// BOLT 4 `invalid_onion_blinding`.
+const INVALID_ONION_BLINDING: u16 = 0xc018;
 /// BOLT 4: failures with this bit tell of an onion that could not be read.
 const BADONION: u16 = 0x8000;
 
@@ -247,7 +249,9 @@ impl Channel {
         let packet = add.onion_routing_packet;
         let malformed = |bad: BadOnion| {
             let sha256_of_onion = onion::hash(packet);
-            (Peeled::Malformed { code: bad.code(), sha256_of_onion }, None)
+            // BOLT 2, removing an HTLC: inside a blinded route nothing but this one code may leak.
+            let code = if add.blinded_path.is_some() { INVALID_ONION_BLINDING } else { bad.code() };
+            (Peeled::Malformed { code, sha256_of_onion }, None)
         };
         let onion = match Onion::parse(packet) {
             Ok(onion) => onion,

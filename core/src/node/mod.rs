@@ -5,6 +5,21 @@
 //! is half done. `commitment_signed` waits for the turn's end: channels with something to sign ask for a deadline that
 //! is already there, and the loop gives it after the turn's last event.
 
+/// What a channel may use while it works, lent from the node's other fields: a method would lend the channel as well.
+macro_rules! lend {
+    ($node:ident, $io:ident) => {
+        crate::channel::Cx {
+            clock: $io.clock,
+            config: &$node.channel_config,
+            chain: &$node.chain,
+            signer: $io.signer,
+            rng: &mut $node.rng,
+            out: $io.out,
+            effects: &mut $node.effects,
+        }
+    };
+}
+
 mod announce;
 mod chain;
 mod effects;
@@ -247,15 +262,7 @@ impl Node {
         work: impl FnOnce(&mut Channel, &mut Cx<'_>) -> R,
     ) -> Option<R> {
         let channel = self.channels.get_mut(&key)?;
-        let mut cx = Cx {
-            clock: io.clock,
-            config: &self.channel_config,
-            chain: &self.chain,
-            signer: io.signer,
-            rng: &mut self.rng,
-            out: io.out,
-            effects: &mut self.effects,
-        };
+        let mut cx = lend!(self, io);
         let result = work(channel, &mut cx);
         if channel.is_dirty() {
             self.dirty.insert(key);
@@ -271,15 +278,7 @@ impl Node {
         work: impl FnOnce(&mut Opening, &mut Cx<'_>) -> R,
     ) -> Option<R> {
         let pending = self.openings.get_mut(&key)?;
-        let mut cx = Cx {
-            clock: io.clock,
-            config: &self.channel_config,
-            chain: &self.chain,
-            signer: io.signer,
-            rng: &mut self.rng,
-            out: io.out,
-            effects: &mut self.effects,
-        };
+        let mut cx = lend!(self, io);
         Some(work(&mut pending.opening, &mut cx))
     }
 

@@ -4,7 +4,7 @@ use bitcoin::{OutPoint, Psbt, ScriptBuf, TxOut};
 
 use super::{Io, Node};
 use crate::amount::Sat;
-use crate::channel::{Channel, ChannelError, Cx, OpenFeatures, OpenRequest, Opening, Progress};
+use crate::channel::{Channel, ChannelError, OpenFeatures, OpenRequest, Opening, Progress};
 use crate::command::Level;
 use crate::ids::{ChannelId, ChannelKey, ConnId, KeysIndex, NodeId, RequestId};
 use crate::limits::{CHANNELS_MAX, CHANNELS_PER_PEER_MAX, UNFUNDED_CHANNELS_MAX, UNFUNDED_CHANNELS_PER_PEER_MAX};
@@ -159,15 +159,7 @@ impl Node {
             features,
             close_script,
         };
-        let mut cx = Cx {
-            clock: io.clock,
-            config: &self.channel_config,
-            chain: &self.chain,
-            signer: io.signer,
-            rng: &mut self.rng,
-            out: io.out,
-            effects: &mut self.effects,
-        };
+        let mut cx = lend!(self, io);
         let opening = Opening::open(&mut cx, conn, open).map_err(|error| match error {
             ChannelError::Parameter { field: "funding_satoshis", .. } => {
                 RequestError::new(RequestError::FUND_MAX_EXCEEDED, error.to_string())
@@ -258,15 +250,7 @@ impl Node {
         let Some((_, features)) = self.open_features(node) else { return };
         let (key, keys) = self.draw_channel(io);
         let close_script = self.wallet.next_sweep_script(io.out);
-        let mut cx = Cx {
-            clock: io.clock,
-            config: &self.channel_config,
-            chain: &self.chain,
-            signer: io.signer,
-            rng: &mut self.rng,
-            out: io.out,
-            effects: &mut self.effects,
-        };
+        let mut cx = lend!(self, io);
         match Opening::accept(&mut cx, conn, (key, keys), node, features, close_script, open) {
             Ok(opening) => {
                 self.openings.insert(key, Pending { opening, funding: None });
@@ -344,15 +328,7 @@ impl Node {
         let Some(Pending { opening, funding }) = self.openings.remove(&key) else { return };
         let (peer, temporary_id, conn) = (opening.peer(), opening.temporary_id(), opening.conn());
         io.note_peer(Level::Info, "channel", peer, format_args!("opening given up: {reason}"));
-        let mut cx = Cx {
-            clock: io.clock,
-            config: &self.channel_config,
-            chain: &self.chain,
-            signer: io.signer,
-            rng: &mut self.rng,
-            out: io.out,
-            effects: &mut self.effects,
-        };
+        let mut cx = lend!(self, io);
         opening.abandon(&mut cx);
         let Some(plan) = funding else { return };
         if let Some((psbt, _)) = &plan.psbt {

@@ -84,7 +84,13 @@ impl Node {
             Request::WaitInvoice { label } => return self.on_wait_invoice(io, id, &label),
             Request::WaitAnyInvoice(wait) => return self.on_wait_any_invoice(io, id, &wait),
             Request::DelInvoice(delete) => match self.invoices.index_of_label(&delete.label) {
-                Some(index) => return self.ask_invoice(io, id, index, InvoiceThen::Delete(delete)),
+                // What is open is decided from memory: a payment could overtake the rows.
+                Some(index) => match self.invoices.open_at(index).cloned() {
+                    Some(row) => {
+                        return self.on_invoice_read(io, id, index, row, None, InvoiceThen::Delete(delete));
+                    }
+                    None => return self.ask_invoice(io, id, index, InvoiceThen::Delete(delete)),
+                },
                 None => Err(no_invoice()),
             },
             Request::Pay(_) | Request::XPay(_) | Request::SendPay(_) | Request::SendOnion(_) => {
@@ -668,7 +674,8 @@ impl Node {
         let result = match then {
             InvoiceThen::Show if info.status == InvoiceStatus::Expired => {
                 let text = "Invoice expired";
-                Err(RequestError::new(RequestError::INVOICE_EXPIRED_DURING_WAIT, text))
+                let data = ErrorData::Invoice(Box::new(info));
+                Err(RequestError::new(RequestError::INVOICE_EXPIRED_DURING_WAIT, text).with_data(data))
             }
             InvoiceThen::Show => Ok(Response::Invoice(Box::new(info))),
             InvoiceThen::Delete(DelInvoice { status, .. }) if status != info.status => {

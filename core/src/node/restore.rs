@@ -183,6 +183,7 @@ impl Node {
         let id = signer.node_id();
         let mut wallet = Wallet::new(&signer.wallet_accounts(), config.network.bitcoin());
         let mut invoices = Invoices::default();
+        invoices.see(clock);
         let mut gathered = Gathered::default();
         for row in rows {
             gathered.take(&row, &mut wallet, &mut invoices).map_err(|error| RestoreError::Row {

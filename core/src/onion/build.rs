@@ -61,7 +61,7 @@ impl std::error::Error for BuildError {}
 /// Builds the onion for a route. Each payload is a TLV stream; its length prefix is added here.
 ///
 /// The result is a function of the arguments alone, so a retransmission builds the same packet again from the session
-/// key and the route. Costs one base-point multiplication and one ECDH for each hop.
+/// key and the route. Costs one ECDH for each hop and one base-point multiplication for each but the last (one for a single hop).
 pub fn build<P: AsRef<[u8]>>(
     session_key: &[u8; 32],
     hops: impl Iterator<Item = (PublicKey, P)>,
@@ -80,11 +80,14 @@ pub fn build<P: AsRef<[u8]>>(
         // A point costs more than all the rest, so none is computed for a route that is too long already.
         total += shift(bytes);
         if total <= PAYLOADS_BYTES {
-            let point = PublicKey::from_secret_key(SECP256K1, &ephemeral);
+            // Each hop blinds the key for the one after it; what the last would make of it nobody needs.
+            if let Some(previous) = shared_secrets.last() {
+                let point = PublicKey::from_secret_key(SECP256K1, &ephemeral);
+                let factor = blinding_factor(&point, previous).ok_or(BuildError::SessionKey)?;
+                ephemeral = ephemeral.mul_tweak(&factor).map_err(|_| BuildError::SessionKey)?;
+                first_point.get_or_insert(point);
+            }
             let shared_secret = ecdh::SharedSecret::new(&node, &ephemeral).secret_bytes();
-            let factor = blinding_factor(&point, &shared_secret).ok_or(BuildError::SessionKey)?;
-            ephemeral = ephemeral.mul_tweak(&factor).map_err(|_| BuildError::SessionKey)?;
-            first_point.get_or_insert(point);
             shared_secrets.push(shared_secret);
         }
         payloads.push(payload);
@@ -92,7 +95,10 @@ pub fn build<P: AsRef<[u8]>>(
     if total > PAYLOADS_BYTES {
         return Err(BuildError::TooLong { bytes: total, maximum: PAYLOADS_BYTES });
     }
-    let first_point = first_point.ok_or(BuildError::NoHops)?;
+    if payloads.is_empty() {
+        return Err(BuildError::NoHops);
+    }
+    let first_point = first_point.unwrap_or_else(|| PublicKey::from_secret_key(SECP256K1, &ephemeral));
 
     let mut packet: Packet = [0; _];
     packet[1..34].copy_from_slice(&first_point.serialize());

@@ -3,7 +3,7 @@
 use super::pair::{ALL_FEATURES, Pair, preimage};
 use crate::amount::{Msat, Sat};
 use crate::channel::limits::{Excess, Refusal};
-use crate::channel::{ChannelError, Effect, OpenFeatures};
+use crate::channel::{ChannelError, Detail, Effect, OpenFeatures, Peeled};
 use crate::ids::{HtlcId, PaymentHash};
 use crate::limits::ADDS_UNACKED_MAX;
 use crate::side::Side;
@@ -234,4 +234,21 @@ fn the_opener_follows_the_chain_within_bounds() {
     assert_eq!(pair.alice.channel().ledger().newest_feerate(), 2_500, "with anchors it need not pay for haste");
     pair.drain();
     pair.assert_agreement();
+}
+
+#[test]
+fn inside_a_blinded_route_one_code_tells_nothing() {
+    let code = |blinded: bool| {
+        let mut pair = open();
+        let path_key = pair.bob.config.node_id.0;
+        force(&mut pair, |add| add.blinded_path = blinded.then_some(crate::ids::Point(path_key)))
+            .expect("within limits");
+        match &pair.alice.channel().received(HtlcId(0)).expect("it was taken in").detail {
+            Detail::Received { onion: Peeled::Malformed { code, .. }, .. } => *code,
+            other => panic!("{other:?}"),
+        }
+    };
+    // The onion of `force` has no known version.
+    assert_eq!(code(false), 0xc004);
+    assert_eq!(code(true), 0xc018);
 }
