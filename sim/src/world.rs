@@ -176,6 +176,7 @@ pub struct World {
     next_request: u64,
     digest: sha256::HashEngine,
     observed: bool,
+    thaw_every: Option<u64>,
     turns: u64,
 }
 
@@ -196,6 +197,7 @@ impl World {
             next_request: 0,
             digest: sha256::HashEngine::default(),
             observed: true,
+            thaw_every: None,
             turns: 0,
         };
         for index in 0..count {
@@ -251,6 +253,24 @@ impl World {
     /// From now on without digest, log and checks: for measuring what the nodes themselves cost.
     pub fn stop_observing(&mut self) {
         self.observed = false;
+    }
+
+    /// Before every so many turns, the node whose turn it is becomes what its snapshot says: nobody may notice.
+    pub fn thaw_every(&mut self, turns: u64) {
+        self.thaw_every = Some(turns);
+    }
+
+    /// The whole node in bytes.
+    pub fn snapshot(&self, node: NodeIndex) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.nodes[node].node.snapshot(&mut bytes);
+        bytes
+    }
+
+    fn thaw(&mut self, node: NodeIndex) {
+        let bytes = self.snapshot(node);
+        self.nodes[node].node = Node::thaw(&bytes).expect("what the node froze, it can thaw");
+        assert!(self.snapshot(node) == bytes, "a thawed node freezes into the same bytes");
     }
 
     fn hash(&mut self, bytes: &[u8]) {
@@ -441,6 +461,9 @@ impl World {
             let late = self.nodes.iter().position(|own| due(own).is_some_and(|due| due <= at));
             late.expect("somebody's deadline is the reason to be here")
         });
+        if self.thaw_every.is_some_and(|turns| self.turns.is_multiple_of(turns)) {
+            self.thaw(node);
+        }
         let mut staged = Staged::default();
         // What has come for the same node at the same moment is one turn.
         while let Some(entry) = self.queue.first_entry() {
