@@ -17,7 +17,7 @@ use leyden_core::request::{AmountOrAll, FeerateChoice, Request, Response};
 use leyden_sim::{CrashPlan, CrashPoint, World};
 
 /// Tells a story in a world of so many nodes: never thawed, before every turn, and before every seventh.
-fn same_with_snapshots(seed: u8, count: usize, story: impl Fn(&mut World)) {
+fn same_with_snapshots(seed: u64, count: usize, story: impl Fn(&mut World)) {
     let digest = |thaw_every: Option<u64>| {
         let mut world = World::new(seed, count, |_, _| {});
         if let Some(turns) = thaw_every {
