@@ -33,6 +33,13 @@ pub enum Refused {
     },
 }
 
+impl Refused {
+    /// Could an honest node not know better: somebody else's transaction was faster?
+    pub fn is_a_race(&self) -> bool {
+        matches!(self, Refused::Conflict(_) | Refused::MissingInput(_))
+    }
+}
+
 /// A block.
 #[derive(Clone, Debug)]
 pub struct Block {

@@ -195,6 +195,21 @@ impl World {
         &mut self.checks
     }
 
+    /// What a node wants.
+    pub fn config(&self, node: NodeIndex) -> &Config {
+        &self.nodes[node].config
+    }
+
+    /// Notes a violation at this moment.
+    pub fn violate(&mut self, oracle: &'static str, node: NodeIndex, text: String) {
+        self.checks.violate(self.now_ms, oracle, node, text);
+    }
+
+    /// Has no channel gone on chain by one side's wish?
+    pub fn nobody_closed(&self) -> bool {
+        !self.checks.somebody_closed()
+    }
+
     /// A digest of all that was said and written so far.
     pub fn digest(&self) -> [u8; 32] {
         sha256::Hash::from_engine(self.digest.clone()).to_byte_array()
