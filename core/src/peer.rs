@@ -9,6 +9,7 @@ use crate::clock::Mono;
 use crate::event::{Direction, NetAddr};
 use crate::ids::{ConnId, DialId, NodeId, RequestId};
 use crate::limits::{PEERS_MAX, STRANGERS_MAX, WRITE_BUFFER_SIZE};
+use crate::mutation::{Mutation, is_active};
 use crate::rng::Rng;
 use crate::timer::Timers;
 use crate::wire::Features;
@@ -247,6 +248,9 @@ impl Peers {
         }
         peer.session = None;
         for timer in [PeerTimer::Init, PeerTimer::Ping, PeerTimer::Pong] {
+            if timer == PeerTimer::Pong && is_active(Mutation::StaleTimer) {
+                continue;
+            }
             self.timers.clear((node, timer));
         }
         self.plan_reconnect(node, now, rng);

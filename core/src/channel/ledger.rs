@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use crate::amount::{Msat, Sat};
 use crate::ids::{HtlcId, PaymentHash};
+use crate::mutation::{Mutation, is_active};
 use crate::side::{PerSide, Side};
 
 pub use super::update::{Advance, Age, Detail, Htlc, HtlcKey, HtlcState, Origin, Peeled, Removal, Stage, Step};
@@ -290,6 +291,11 @@ impl Ledger {
         for (key, htlc) in &mut self.htlcs {
             htlc.state = match std::mem::replace(&mut htlc.state, HtlcState::Live) {
                 HtlcState::Removing(Stage::Proposed, _) if key.offered_by == Side::Local => HtlcState::Live,
+                HtlcState::Removing(Stage::Proposed, _) | HtlcState::Decided(_)
+                    if is_active(Mutation::LostPreimage) =>
+                {
+                    HtlcState::Live
+                }
                 HtlcState::Removing(Stage::Proposed, removal) => HtlcState::Decided(removal),
                 state => state,
             };
@@ -308,7 +314,7 @@ impl Ledger {
         if self.counters.signed.remote == theirs.commits + 1 {
             steps.push(Step::SendCommit);
         }
-        if self.counters.last_sent == Some(Step::SendRevoke) {
+        if (self.counters.last_sent == Some(Step::SendRevoke)) != is_active(Mutation::RetransmissionOrder) {
             steps.reverse();
         }
         steps

@@ -2,6 +2,7 @@
 
 use crate::command::Level;
 use crate::ids::ConnId;
+use crate::mutation::{Mutation, is_active};
 use crate::side::Side;
 use crate::wire::{self, Message};
 
@@ -71,6 +72,9 @@ impl Channel {
             next_funding: None,
             my_current_funding_locked: None,
         };
+        if is_active(Mutation::QueueLeak) && self.ledger.awaiting_revoke() {
+            self.send_commitment(cx);
+        }
         self.send(cx, &Message::ChannelReestablish(reestablish));
         self.shutdown_unsent = self.row.shutdown.local.is_some();
     }

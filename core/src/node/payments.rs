@@ -7,6 +7,7 @@ use crate::amount::Msat;
 use crate::channel::{Detail, Failure as HtlcFailure, Offer, Origin, Peeled, Refusal};
 use crate::command::Level;
 use crate::ids::{BlockHeight, ChannelKey, HtlcId, PaymentHash, Preimage, ShortChannelId};
+use crate::mutation::{Mutation, is_active};
 use crate::onion::payload::{Final, Forward, Payload, PaymentData};
 use crate::onion::{self, Failure};
 use crate::payment::forward::{IncomingKey, Open, Veto, Wish};
@@ -264,8 +265,10 @@ impl Node {
         let peer = asked_channel.peer();
         let others: Vec<ChannelKey> = self.index.of_peer(peer).filter(|key| *key != asked).collect();
         for key in std::iter::once(asked).chain(others) {
+            let given_away = arrival.amount.saturating_sub(next.amt_to_forward);
+            let given_away = if is_active(Mutation::WrongFeeDirection) { given_away } else { Msat::ZERO };
             let offer = Offer {
-                amount_msat: next.amt_to_forward,
+                amount_msat: next.amt_to_forward + given_away,
                 payment_hash: arrival.payment_hash,
                 cltv_expiry: next.outgoing_cltv_value.0,
                 onion: &onion,

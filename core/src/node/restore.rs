@@ -13,6 +13,7 @@ use crate::command::{Command, Sink, Watch};
 use crate::config::Config;
 use crate::ids::{BlockHeight, ChannelKey, NodeId};
 use crate::invoices::Invoices;
+use crate::mutation::{Mutation, is_active};
 use crate::payment::forward::{Forwards, Open};
 use crate::payment::incoming::Incoming;
 use crate::payment::outgoing::Outgoing;
@@ -314,6 +315,9 @@ impl Node {
 
     /// HTLCs of peers that are irrevocable and have no decision: decided anew, as if they had just come.
     fn present_incoming(&mut self, io: &mut Io<'_>) {
+        if is_active(Mutation::ForgottenHtlcOnRestart) {
+            return;
+        }
         let mut waiting = Vec::new();
         for (key, channel) in &self.channels {
             for (htlc_key, htlc) in channel.ledger().of_side(Side::Remote) {

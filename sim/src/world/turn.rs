@@ -3,6 +3,7 @@
 use leyden_core::clock::Clock;
 use leyden_core::event::{BroadcastOutcome, ChainEvent, Cut, Event, Match};
 use leyden_core::ids::BlockHeight;
+use leyden_core::mutation::{Mutation, is_active};
 use leyden_core::store::{Row, encode_into};
 
 use super::World;
@@ -186,7 +187,10 @@ impl World {
                 }
             }
         }
-        self.nodes[node].disk.commit(staged.writes);
+        let mut writes = Some(staged.writes);
+        if !is_active(Mutation::PersistAfterSend) {
+            self.nodes[node].disk.commit(writes.take().expect("they are committed once"));
+        }
         if crash == Some(CrashPoint::AfterCommit) {
             return self.crash(node);
         }
@@ -196,6 +200,12 @@ impl World {
             if self.effect(node, effect) {
                 return self.crash(node);
             }
+        }
+        if crash == Some(CrashPoint::AmidEffects) {
+            return self.crash(node);
+        }
+        if let Some(late) = writes {
+            self.nodes[node].disk.commit(late);
         }
         if crash.is_some() {
             return self.crash(node);
