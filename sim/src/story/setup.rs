@@ -53,7 +53,7 @@ pub(super) fn fund(world: &World, plan: &ChannelPlan) -> Request {
 
 /// The request that connects two nodes.
 pub(super) fn connect(world: &World, to: NodeIndex) -> Request {
-    Request::Connect(Connect { peer: world.id(to), address: Some(World::address(to)) })
+    Request::Connect(Connect { peer: world.id(to), address: Some(world.address_of(to)) })
 }
 
 /// A world as the story finds it.

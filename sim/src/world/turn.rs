@@ -70,7 +70,7 @@ impl World {
                 }
                 known.ends[end].state = EndState::Open;
                 let other = known.ends[1 - end].node;
-                let (peer, address) = (self.nodes[other].id, World::address(other));
+                let (peer, address) = (self.nodes[other].id, self.address_of(other));
                 let own = &mut self.nodes[node];
                 let event = Event::Connected { conn: conn_of(link), peer, direction, address };
                 own.node.step(clock, event, &mut own.signer, staged);
@@ -82,6 +82,7 @@ impl World {
                 match (parcel, known.ends[end].state) {
                     (Parcel::Message(message), EndState::Open) => {
                         self.counts.messages += 1;
+                        self.checks.on_heard(link, node);
                         step(Event::Received { conn: conn_of(link), message: &message });
                     }
                     (Parcel::Bytes(bytes), EndState::Opening | EndState::Open) => {
@@ -221,10 +222,12 @@ impl World {
                 self.hash(&message);
                 return self.send(node, conn, message);
             }
-            Effect::Disconnect(conn) => {
+            Effect::Disconnect(conn, reason) => {
                 let link = conn.slot;
                 if let Some(known) = self.links.get(&link) {
                     let end = known.end_of(node);
+                    let other = known.ends[1 - end].node;
+                    self.checks.on_cut(self.now_ms, link, node, other, &reason);
                     self.lose_later(link, end);
                     self.lose(link, end, Cut::Ours);
                 }
