@@ -118,6 +118,9 @@ pub struct Channel {
     dirty: bool,
     /// HTLCs decided in this turn whose rows are not written yet.
     unsaved: Vec<HtlcKey>,
+    /// HTLCs of the peer that we have fulfilled lately, and the height then: the peer gets a block to answer. Empty after
+    /// a restart, which only makes us go on chain sooner.
+    fulfilled_at: BTreeMap<HtlcId, BlockHeight>,
     /// Did we tell the node that the channel may carry HTLCs?
     up: bool,
     /// The talk about the closing fee, which starts anew with each connection.
@@ -165,6 +168,7 @@ impl Channel {
             onions,
             dirty: false,
             unsaved: Vec::new(),
+            fulfilled_at: BTreeMap::new(),
             up: false,
             negotiation: None,
             close_repeated: false,
@@ -196,8 +200,10 @@ impl Channel {
         }
         if matches!(self.row.phase, Phase::OnChain { .. } | Phase::Closed) {
             // Whatever else it is was written before the peer heard of the end.
-            if let Message::ClosingSigned(_) = message {
-                self.repeat_closing_signed(cx);
+            match message {
+                Message::ClosingSigned(_) => self.repeat_closing_signed(cx),
+                Message::UpdateFulfillHtlc(fulfill) => self.receive_late_preimage(cx, fulfill),
+                _ => {}
             }
             return Ok(());
         }
@@ -350,6 +356,11 @@ impl Channel {
         self.onions.get(&HtlcKey { offered_by: Side::Remote, id }).map(|kept| &*kept.onion)
     }
 
+    /// How many onions are kept.
+    pub fn onions_kept(&self) -> usize {
+        self.onions.len()
+    }
+
     /// The onion of a peer's HTLC is irrevocably with the next peer, or not needed any more.
     pub fn forget_next_onion(&mut self, cx: &mut Cx<'_>, id: HtlcId) {
         self.forget_onion(cx, HtlcKey { offered_by: Side::Remote, id });
@@ -444,6 +455,7 @@ impl Channel {
     pub fn block(&mut self, cx: &mut Cx<'_>, height: BlockHeight) {
         self.check_depth(cx, height);
         self.check_deadlines(cx, height);
+        self.fulfilled_at.retain(|_, at| height <= at.plus(1));
         self.check_closed(cx, height);
         self.check_hollow(cx, height);
     }

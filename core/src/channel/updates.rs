@@ -138,7 +138,9 @@ impl Channel {
         if preimage.payment_hash() != htlc.payment_hash {
             return Err(Refusal::WrongPreimage);
         }
-        self.decide(cx, id, Removal::Fulfilled(preimage))
+        self.decide(cx, id, Removal::Fulfilled(preimage))?;
+        self.fulfilled_at.insert(id, cx.chain.height());
+        Ok(())
     }
 
     /// Fails an HTLC of the peer with an encrypted reason.
@@ -291,6 +293,16 @@ impl Channel {
         // At once: whatever the peer does next, this preimage is worth the incoming HTLC (BOLT 2, forwarding HTLCs).
         cx.effects.push(Effect::Fulfilled { channel: self.key, id, origin, preimage });
         Ok(())
+    }
+
+    /// The channel is on its way to the chain, and the peer did not know when it wrote this. A preimage is a preimage:
+    /// the incoming HTLC need not wait until this one shows up in a block.
+    pub(super) fn receive_late_preimage(&mut self, cx: &mut Cx<'_>, fulfill: &wire::UpdateFulfillHtlc<'_>) {
+        let (id, preimage) = (HtlcId(fulfill.id), fulfill.payment_preimage);
+        let Some(htlc) = self.offered(id).filter(|htlc| preimage.payment_hash() == htlc.payment_hash) else { return };
+        if let Detail::Offered { origin, .. } = htlc.detail {
+            cx.effects.push(Effect::Fulfilled { channel: self.key, id, origin, preimage });
+        }
     }
 
     pub(super) fn receive_fail(

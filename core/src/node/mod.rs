@@ -21,6 +21,7 @@ macro_rules! lend {
 }
 
 mod announce;
+mod census;
 mod chain;
 mod effects;
 mod history;
@@ -56,6 +57,7 @@ use crate::timer::Timers;
 use crate::wallet::Wallet;
 use crate::wire::{Features, Message};
 
+pub use census::Census;
 pub use restore::{Boot, RestoreError};
 pub use snapshot::ThawError;
 

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use bitcoin::Transaction;
 use leyden_core::command::Level;
 
-pub(crate) use judge::judge;
+pub(crate) use judge::{judge, judge_deadlines};
 
 use self::wire::Talk;
 use self::words::Words;

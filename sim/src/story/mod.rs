@@ -89,11 +89,13 @@ pub enum NodeOption {
     MppTimeoutS,
     /// The share that the peer must keep, in millionths.
     ReserveMillionths,
+    /// Channels that it opens have no anchors if this is not 0, so that fees make dust of HTLCs.
+    StaticRemotekey,
 }
 
 impl NodeOption {
     /// All of them, with their names.
-    pub const ALL: [(NodeOption, &'static str); 9] = [
+    pub const ALL: [(NodeOption, &'static str); 10] = [
         (NodeOption::FeeBaseMsat, "fee_base_msat"),
         (NodeOption::FeeMillionths, "fee_proportional_millionths"),
         (NodeOption::CltvExpiryDelta, "cltv_expiry_delta"),
@@ -103,6 +105,7 @@ impl NodeOption {
         (NodeOption::MinimumDepth, "minimum_depth"),
         (NodeOption::MppTimeoutS, "mpp_timeout_s"),
         (NodeOption::ReserveMillionths, "reserve_millionths"),
+        (NodeOption::StaticRemotekey, "static_remotekey"),
     ];
 }
 
@@ -204,8 +207,8 @@ pub enum Step {
         /// For how many seconds it can be paid.
         expiry_s: u64,
     },
-    /// Somebody pays an invoice of the story. A payment of that name begins.
-    PayInvoice(String, NodeIndex),
+    /// Somebody pays an invoice of the story, or a part of it. A payment of that name begins.
+    PayInvoice(String, NodeIndex, Option<Msat>),
     /// Something must be so, in the story as it is written.
     Expect(Expectation),
     /// Something must be so, in every variant.

@@ -116,7 +116,10 @@ impl fmt::Display for Named<'_, Step> {
             Step::Invoice { name: called, to, amount, expiry_s } => {
                 write!(f, "invoice {called} {} {}msat expiry {expiry_s}s", name(to), amount.0)
             }
-            Step::PayInvoice(called, from) => write!(f, "pay_invoice {called} {}", name(from)),
+            Step::PayInvoice(called, from, None) => write!(f, "pay_invoice {called} {}", name(from)),
+            Step::PayInvoice(called, from, Some(part)) => {
+                write!(f, "pay_invoice {called} {} part {}msat", name(from), part.0)
+            }
             Step::Expect(expectation) => write!(f, "expect {}", Named(story, expectation)),
             Step::Always(expectation) => write!(f, "always {}", Named(story, expectation)),
         }

@@ -1,10 +1,10 @@
 //! Tells a story: sets it up, takes its steps, heals everything, waits, and judges.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use leyden_core::amount::Msat;
-use leyden_core::ids::{PaymentHash, RequestId};
+use leyden_core::ids::{ChannelId, PaymentHash, RequestId};
 use leyden_core::request::channel::{ChannelName, Close};
 use leyden_core::request::invoice::{CreateInvoice, DelInvoice, ExposePrivate, InvoiceCreated, InvoiceStatus};
 use leyden_core::request::payment::{FeeLimit, ListPays, Pay, PayStatus, RouteHop, SendPay};
@@ -73,6 +73,10 @@ pub(crate) struct Telling<'a> {
     pub(crate) before: Vec<u64>,
     /// What each node had in its wallet then.
     pub(crate) wallets: Vec<u64>,
+    /// The channels of the beginning.
+    pub(crate) old_channels: BTreeSet<ChannelId>,
+    /// What each node may have given away since, by opening channels.
+    pub(crate) pushed: Vec<u64>,
     /// How many channels were opened or closed since.
     pub(crate) changes: u64,
     /// Invoices that the story has made: name, who made it, amount, and what it says.
@@ -131,6 +135,7 @@ impl<'a> Telling<'a> {
     fn begin(story: &'a Story, variant: Variant) -> Telling<'a> {
         let mut world = setup::world(story).unwrap_or_else(|reason| panic!("the story cannot begin: {reason}"));
         let mut edges = Vec::new();
+        let mut old_channels = BTreeSet::new();
         let mut before = Vec::new();
         let mut wallets = Vec::new();
         let by_id: BTreeMap<_, _> = (0..story.names.len()).map(|node| (world.id(node), node)).collect();
@@ -138,6 +143,7 @@ impl<'a> Telling<'a> {
             before.push(in_channels(&mut world, node));
             wallets.push(setup::in_wallet(&mut world, node));
             for channel in channels_of(&mut world, node) {
+                old_channels.insert(channel.channel_id);
                 if let Some(scid) = channel.short_channel_id {
                     edges.push(Edge { from: node, to: by_id[&channel.peer_id], scid });
                 }
@@ -156,6 +162,8 @@ impl<'a> Telling<'a> {
             payments: Vec::new(),
             before,
             wallets,
+            old_channels,
+            pushed: vec![0; story.names.len()],
             changes: 0,
             invoices: Vec::new(),
             edges,
@@ -176,7 +184,8 @@ impl<'a> Telling<'a> {
             }
             Step::Open(channel) => {
                 self.changes += 1;
-                let request = setup::fund(&self.world, channel);
+                self.pushed[channel.from] += channel.push_msat.0;
+                let request = setup::fund(self.story, &self.world, channel);
                 self.tell(channel.from, request);
             }
             Step::Close(a, b, alone) => self.close(*a, *b, *alone),
@@ -187,6 +196,7 @@ impl<'a> Telling<'a> {
                     self.world.mine_now(1);
                     self.world.run_for_ms(BLOCK_MS);
                 }
+                crate::check::judge_deadlines(self);
             }
             Step::Cut(a, b) => self.world.cut(*a, *b),
             Step::Stall(a, b, ms) => self.world.stall(*a, *b, *ms),
@@ -236,7 +246,7 @@ impl<'a> Telling<'a> {
                     self.invoices.push((name.clone(), *to, *amount, invoice));
                 }
             }
-            Step::PayInvoice(name, from) => self.pay_invoice(name, *from),
+            Step::PayInvoice(name, from, part) => self.pay_invoice(name, *from, *part),
             Step::Expect(expectation) if self.variant == Variant::AsWritten => self.expect(expectation),
             Step::Expect(_) => {}
             Step::Always(expectation) => self.expect(expectation),
@@ -357,13 +367,14 @@ impl<'a> Telling<'a> {
         });
     }
 
-    fn pay_invoice(&mut self, name: &str, from: NodeIndex) {
+    fn pay_invoice(&mut self, name: &str, from: NodeIndex, part: Option<Msat>) {
         let found = self.invoices.iter().find(|(known, ..)| known == name).cloned();
         let Some((name, to, amount, invoice)) = found else { return };
         if self.world.is_off(from) {
             return;
         }
-        let id = self.world.request(from, pay_request(&invoice, None));
+        let id = self.world.request(from, pay_request(&invoice, part));
+        let amount = part.unwrap_or(amount);
         let request = Some((id, self.world.life(from)));
         let hash = invoice.payment_hash;
         self.payments.push(Payment { name, from, to, amount, kind: PayKind::Invoice, hash, request });

@@ -7,6 +7,7 @@ use leyden_core::ids::ShortChannelId;
 use leyden_core::request::channel::{FundChannel, ListPeerChannels, PeerChannel};
 use leyden_core::request::peer::Connect;
 use leyden_core::request::{AmountOrAll, Request, Response};
+use leyden_core::wire::Feature;
 
 use super::{ChannelPlan, NodeOption, Story};
 use crate::net::NodeIndex;
@@ -30,12 +31,16 @@ pub(super) fn configure(story: &Story, node: NodeIndex, config: &mut Config) {
             NodeOption::MinimumDepth => channel.minimum_depth = small,
             NodeOption::MppTimeoutS => config.mpp_timeout_s = small,
             NodeOption::ReserveMillionths => channel.reserve_millionths = small,
+            // A wish for the opening, see `fund`.
+            NodeOption::StaticRemotekey => {}
         }
     }
 }
 
 /// The request that opens a channel.
-pub(super) fn fund(world: &World, plan: &ChannelPlan) -> Request {
+pub(super) fn fund(story: &Story, world: &World, plan: &ChannelPlan) -> Request {
+    let wish = (plan.from, NodeOption::StaticRemotekey);
+    let is_plain = story.options.iter().any(|(node, option, value)| (*node, *option) == wish && *value != 0);
     Request::FundChannel(Box::new(FundChannel {
         peer: world.id(plan.to),
         amount: AmountOrAll::Amount(plan.amount),
@@ -47,7 +52,7 @@ pub(super) fn fund(world: &World, plan: &ChannelPlan) -> Request {
         utxos: None,
         mindepth: None,
         reserve_sat: None,
-        channel_type: None,
+        channel_type: is_plain.then(|| vec![Feature::StaticRemotekey.bit() as u16]),
     }))
 }
 
@@ -76,7 +81,7 @@ pub(super) fn world(story: &Story) -> Result<World, String> {
     for channel in &story.channels {
         let request = connect(&world, channel.to);
         world.call(channel.from, request).map_err(|error| format!("{channel:?} is not connected: {error:?}"))?;
-        let request = fund(&world, channel);
+        let request = fund(story, &world, channel);
         world.call(channel.from, request).map_err(|error| format!("{channel:?} is not opened: {error:?}"))?;
     }
     let depth = story.options.iter().filter(|(_, option, _)| *option == NodeOption::MinimumDepth);

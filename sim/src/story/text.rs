@@ -388,7 +388,15 @@ fn step(word: &str, words: &mut Words<'_>) -> Result<Step> {
             words.expect("expiry")?;
             Step::Invoice { name, to, amount, expiry_s: words.duration_ms()? / 1_000 }
         }
-        "pay_invoice" => Step::PayInvoice(words.next("the invoice's name")?.to_owned(), words.node()?),
+        "pay_invoice" => {
+            let (name, from) = (words.next("the invoice's name")?.to_owned(), words.node()?);
+            let part = match words.rest.next() {
+                None => None,
+                Some("part") => Some(words.amount()?),
+                Some(other) => return Err(format!("`part` is expected, not `{other}`")),
+            };
+            Step::PayInvoice(name, from, part)
+        }
         "expect" => Step::Expect(expectation(words)?),
         "always" => Step::Always(expectation(words)?),
         other => return Err(format!("no line begins with `{other}`")),
