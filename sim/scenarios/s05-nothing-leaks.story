@@ -6,7 +6,6 @@ under_test bob
 channel alice bob 1000000sat push 500000sat
 channel bob carol 1000000sat push 500000sat
 pay one alice carol 10000sat
-pay two alice carol 10000sat
 pay three carol alice 10000sat
 when bob alice commitment_signed 2 before cut
 when bob carol commitment_signed 2 before cut

@@ -106,8 +106,8 @@ impl World {
     }
 
     /// The triggers that have not acted.
-    pub fn armed(&self) -> impl Iterator<Item = &Trigger> {
-        self.triggers.iter().map(|armed| &armed.trigger)
+    pub fn armed(&self) -> Vec<&Trigger> {
+        self.triggers.iter().map(|armed| &armed.trigger).collect()
     }
 
     /// The triggers that somebody relied on and that nothing has met.
