@@ -171,6 +171,9 @@ impl Peers {
         if crossed && is_outbound(session.direction) == survivor_is_ours(local, node) {
             return Admission::Redundant;
         }
+        if is_active(Mutation::OldConnectionStays) {
+            return Admission::Redundant;
+        }
         // The peer may have restarted and not told: a handshake just made is more alive than an old silence.
         Admission::Replaces(session.conn)
     }
@@ -235,6 +238,9 @@ impl Peers {
     pub fn pinged(&mut self, node: NodeId, now: Mono) {
         if let Some(session) = self.by_node.get_mut(&node).and_then(|peer| peer.session.as_mut()) {
             session.pinged = true;
+            if is_active(Mutation::NoPongDeadline) {
+                return;
+            }
             self.timers.set((node, PeerTimer::Pong), now.plus_ms(PONG_TIMEOUT_MS));
         }
     }

@@ -1,7 +1,8 @@
-//! Tells a story from a file, and says how it went: `cargo run --example tell -- FILE [as_written|all]`.
+//! Tells a story from a file, and says how it went: `cargo run --example tell -- FILE [all | TURN PLACE]`.
 //!
 //! Without a second word the story is told as it is written, and the last lines that its nodes said are shown. With
-//! `all` it is told in every variant, and only what went wrong is shown.
+//! `all` it is told in every variant, and only what went wrong is shown. With a number and a place, such as
+//! `3 BeforeCommit`, the node under test crashes there.
 
 use std::process::ExitCode;
 
@@ -37,7 +38,7 @@ fn crashes(story: &Story) -> Vec<(Variant, Outcome)> {
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
     let (Some(path), mode) = (words.next(), words.next()) else {
-        eprintln!("tell FILE [as_written|all]");
+        eprintln!("tell FILE [all | TURN PLACE]");
         return ExitCode::FAILURE;
     };
     let text = match std::fs::read_to_string(&path) {
@@ -62,10 +63,14 @@ fn main() -> ExitCode {
         bad.iter().for_each(|(variant, outcome)| show(*variant, outcome));
         println!("{}: {} variants, {} of them broken", story.title, told.len(), bad.len());
     } else {
-        let outcome = run(&story, Variant::AsWritten);
+        let word = words.next();
+        let point = CrashPoint::ALL.into_iter().find(|point| Some(format!("{point:?}")) == word);
+        let turn = mode.and_then(|word| word.parse().ok());
+        let variant = turn.zip(point).map_or(Variant::AsWritten, |(turn, point)| Variant::Crash { turn, point });
+        let outcome = run(&story, variant);
         print!("{}", outcome.log);
-        show(Variant::AsWritten, &outcome);
-        told.push((Variant::AsWritten, outcome));
+        show(variant, &outcome);
+        told.push((variant, outcome));
     }
     let fine = told.iter().all(|(_, outcome)| outcome.violations.is_empty());
     if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }

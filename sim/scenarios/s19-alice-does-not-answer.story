@@ -2,7 +2,6 @@
 # claim the HTLC with the preimage.
 title the preimage comes at the deadline, and the peer upstream is silent
 nodes alice bob carol
-under_test bob
 closes_allowed
 bad alice
 option bob cltv_expiry_delta 18

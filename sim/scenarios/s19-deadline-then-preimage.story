@@ -3,6 +3,8 @@
 title the preimage and the deadline block in the same turn, the block first
 nodes alice bob carol
 under_test bob
+# Where Bob crashes, Carol may have to go on chain: her own deadline is over.
+closes_allowed
 option bob cltv_expiry_delta 18
 channel alice bob 1000000sat push 500000sat
 channel bob carol 1000000sat push 500000sat

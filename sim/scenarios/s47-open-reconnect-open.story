@@ -28,4 +28,4 @@ wait 10s
 pay one alice bob 10000sat
 wait 5s
 expect paid one
-always said alice bob error 0
+expect said alice bob error 0

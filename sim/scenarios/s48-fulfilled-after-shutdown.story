@@ -20,6 +20,6 @@ expect paid tea
 expect holds bob alice 0
 expect channels bob alice normal 0
 expect channels bob carol normal 0
+always said bob alice error 0
 mine 3
 wait 5s
-always said bob alice error 0

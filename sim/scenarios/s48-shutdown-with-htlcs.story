@@ -23,8 +23,8 @@ expect holds bob alice 0
 expect said bob alice shutdown 3
 expect channels bob alice closing_complete 1
 expect channels alice bob closing_complete 1
+always said bob alice error 0
+always said alice bob error 0
 mine 3
 wait 5s
 expect channels bob alice normal 0
-always said bob alice error 0
-always said alice bob error 0

@@ -17,9 +17,9 @@ cut alice bob
 wait 20s
 expect channels alice bob closing_complete 4
 expect channels bob alice closing_complete 4
+always said bob alice error 0
+always said alice bob error 0
 mine 3
 wait 5s
 expect channels alice bob normal 0
 expect channels bob alice normal 0
-always said bob alice error 0
-always said alice bob error 0

@@ -13,6 +13,9 @@ connect alice bob
 wait 5s
 expect connections alice bob 1
 expect usable alice bob 1
+# Whatever happened meanwhile, the operator sees to it that she is connected.
+connect alice bob
+wait 5s
 # The new address is kept: she finds him again without help, after a restart too.
 crash alice
 wait 10s

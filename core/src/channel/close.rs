@@ -5,6 +5,7 @@ use bitcoin::{Script, ScriptBuf, Transaction};
 use crate::amount::Sat;
 use crate::command::{Command, Level};
 use crate::ids::{BlockHeight, ConnId, HtlcId, Sig};
+use crate::mutation::{Mutation, is_active};
 use crate::side::{PerSide, Side};
 use crate::tx::{ClosingInput, ClosingTx, ShutdownRules};
 use crate::wire::{self, Message};
@@ -232,7 +233,8 @@ impl Channel {
             return Err(ChannelError::BadClosingFee { fee, maximum: negotiation.ours.1 });
         }
         self.negotiation.as_mut().expect("it is there").rounds = rounds;
-        let (low, high) = negotiation.ours;
+        let own = self.preferred_fee(cx);
+        let (low, high) = if is_active(Mutation::StubbornClosing) { (own, own) } else { negotiation.ours };
         let answer = match theirs.fee_range {
             Some(range) => {
                 let (low, high) = (low.max(range.min_fee_satoshis), high.min(range.max_fee_satoshis));
@@ -351,7 +353,7 @@ impl Channel {
     /// the chain would need is still left beside.
     fn may_still_answer(&self, id: HtlcId, cltv_expiry: u32, height: BlockHeight, fulfilled: u32) -> bool {
         let is_fresh = self.fulfilled_at.get(&id).is_some_and(|at| height <= at.plus(1));
-        is_fresh && height.0.saturating_add(fulfilled / 2) < cltv_expiry
+        is_fresh && !is_active(Mutation::NoGraceAtDeadline) && height.0.saturating_add(fulfilled / 2) < cltv_expiry
     }
 
     /// BOLT 2, `cltv_expiry_delta` selection: an HTLC that cannot wait any longer takes the channel on chain.

@@ -461,6 +461,9 @@ impl Ledger {
         if age == Age::Worst {
             return self.highest_feerate();
         }
+        if whose == Side::Local && is_active(Mutation::EarlyFee) {
+            return self.newest_feerate();
+        }
         let seen = |(_, stage): &&(u32, Stage)| stage.in_commitment(self.opener, whose, age);
         self.counters.fees.iter().rev().find(seen).map_or(self.counters.base_feerate_per_kw, |(fee, _)| *fee)
     }

@@ -298,7 +298,7 @@ impl<'a> Terms<'a> {
             }
             // A feerate turns HTLCs into dust. As the opener we can wait; as the other side we bear what comes and
             // fail new dust, because refusing would only lead to the same message again.
-            if by == Side::Local && totals.dust_msat > self.max_dust_exposure_msat {
+            if (by == Side::Local || is_active(Mutation::CutOnDust)) && totals.dust_msat > self.max_dust_exposure_msat {
                 let maximum = self.max_dust_exposure_msat;
                 return Err(Excess::Dust { whose, maximum, actual: totals.dust_msat });
             }

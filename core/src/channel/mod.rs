@@ -31,6 +31,7 @@ use crate::amount::{Msat, Sat};
 use crate::chain::Chain;
 use crate::clock::Clock;
 use crate::command::{Command, Level, Note, Sink, Watch};
+use crate::mutation::{Mutation, is_active};
 use secp256k1::PublicKey;
 
 use crate::ids::{BlockHeight, ChannelId, ChannelKey, ConnId, HtlcId, NodeId, ShortChannelId, Sig};
@@ -221,6 +222,9 @@ impl Channel {
             Message::Shutdown(shutdown) => self.receive_shutdown(cx, shutdown),
             Message::ClosingSigned(closing) => self.receive_closing_signed(cx, closing),
             // A second one on the same connection tells nothing new.
+            Message::ChannelReestablish(_) if is_active(Mutation::SecondReestablishFails) => {
+                Err(ChannelError::RevokeNotDue)
+            }
             Message::ChannelReestablish(_) => Ok(()),
             _ => Err(ChannelError::Unsupported { message: name }),
         }

@@ -76,7 +76,7 @@ impl Channel {
             self.send_commitment(cx);
         }
         self.send(cx, &Message::ChannelReestablish(reestablish));
-        self.shutdown_unsent = self.row.shutdown.local.is_some();
+        self.shutdown_unsent = self.row.shutdown.local.is_some() && !is_active(Mutation::ShutdownNotRepeated);
     }
 
     pub(super) fn receive_reestablish(
@@ -162,7 +162,7 @@ impl Channel {
     fn resume(&mut self, cx: &mut Cx<'_>, theirs: Received) -> Result<(), ChannelError> {
         // BOLT 2: `channel_ready` is sent again while neither side has gone past the first commitment.
         let fresh = theirs.commits == 0 && self.ledger.received().commits == 0;
-        if fresh && self.row.ready.local {
+        if fresh && self.row.ready.local && !is_active(Mutation::ReadyNotRepeated) {
             self.send_ready(cx);
         }
         for step in self.ledger.retransmit(theirs) {

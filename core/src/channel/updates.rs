@@ -4,6 +4,7 @@ use crate::amount::Msat;
 use crate::chain::{FEERATE_FLOOR_PER_KW, Feerates};
 use crate::ids::{HtlcId, PaymentHash, Point, Preimage};
 use crate::limits::REMOVALS_UNACKED_MAX;
+use crate::mutation::{Mutation, is_active};
 use crate::onion::{self, BadOnion, ONION_SIZE, Onion, PeelError, Scratch};
 use crate::side::Side;
 use crate::tx::CommitFormat;
@@ -50,6 +51,7 @@ pub(super) fn wanted_feerate(format: CommitFormat, feerates: &Feerates, config: 
 /// cost the peer alone: estimators may differ for weeks, and closing for that would cost both.
 pub(super) fn feerate_bounds(format: CommitFormat, feerates: &Feerates) -> (u32, u32) {
     let highest = feerates.blocks_2.saturating_mul(100).max(250_000);
+    let highest = if is_active(Mutation::StrictFeeBounds) { feerates.blocks_2.saturating_mul(2) } else { highest };
     match format {
         CommitFormat::AnchorsZeroFeeHtlc => (FEERATE_FLOOR_PER_KW, highest),
         CommitFormat::StaticRemoteKey => ((feerates.blocks_100 / 4).max(FEERATE_FLOOR_PER_KW), highest),
@@ -351,6 +353,9 @@ impl Channel {
     /// take in: adds by id, and removals before them, because they may free what the adds need (BOLT 2, message
     /// retransmission).
     pub(super) fn resend_updates(&self, cx: &mut Cx<'_>) -> Result<(), ChannelError> {
+        if is_active(Mutation::UpdatesNotRepeated) {
+            return Ok(());
+        }
         for (key, htlc) in self.ledger.of_side(Side::Remote) {
             if let HtlcState::Removing(Stage::PeerSigned, removal) = &htlc.state {
                 self.send_removal(cx, key.id, removal);

@@ -12,6 +12,7 @@ use crate::command::Command;
 use crate::ids::{ChannelKey, NodeId, PaymentHash, PaymentSecret, Preimage, RequestId};
 use crate::invoice::{Description, Fallback, Invoice, RouteHintHop};
 use crate::invoices::{self, InvoiceEndRow, InvoiceRow};
+use crate::mutation::{Mutation, is_active};
 use crate::onion::Failure;
 use crate::request::channel::{
     ChannelName, ChannelPolicy, ChannelState, Close, HtlcInfo, HtlcProgress, HtlcStage, ListPeerChannels, PeerChannel,
@@ -36,6 +37,9 @@ impl Node {
         let answer = match request {
             Request::Getinfo => Ok(Response::NodeInfo(Box::new(self.node_info()))),
             Request::Stop => {
+                if is_active(Mutation::ErrorOnStop) {
+                    self.tell_error(io);
+                }
                 io.out.emit(Command::Stop);
                 Ok(Response::Stopping)
             }

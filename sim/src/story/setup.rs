@@ -11,7 +11,7 @@ use leyden_core::wire::Feature;
 
 use super::{ChannelPlan, NodeOption, Story};
 use crate::net::NodeIndex;
-use crate::world::World;
+use crate::world::{Reply, World};
 
 /// Coins beside what the channels take, for fees and for channels that are opened later.
 const SPARE: Sat = Sat(2_000_000);
@@ -91,9 +91,23 @@ pub(super) fn world(story: &Story) -> Result<World, String> {
     Ok(world)
 }
 
+/// Asks a node that is on, once more if it crashes over the answer.
+fn ask_again(world: &mut World, node: NodeIndex, request: &Request) -> Reply {
+    loop {
+        let life = world.life(node);
+        let id = world.request(node, request.clone());
+        while world.life(node) == life {
+            if let Some(reply) = world.reply(id) {
+                return reply;
+            }
+            assert!(world.advance(), "a node that is on answers");
+        }
+    }
+}
+
 /// What a node says of its channels.
 pub(crate) fn channels_of(world: &mut World, node: NodeIndex) -> Vec<PeerChannel> {
-    match world.call(node, Request::ListPeerChannels(ListPeerChannels::default())) {
+    match ask_again(world, node, &Request::ListPeerChannels(ListPeerChannels::default())) {
         Ok(Response::PeerChannels(channels)) => channels,
         other => panic!("node {node} does not list its channels: {other:?}"),
     }

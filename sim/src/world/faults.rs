@@ -225,7 +225,6 @@ impl World {
             self.close_end(id, end);
         }
         self.nodes[node].is_off = true;
-        self.nodes[node].crash = None;
         self.see_deadline(node);
     }
 

@@ -135,7 +135,6 @@ impl SimNode {
     pub(super) fn reboot(&mut self, now_ms: u64) {
         self.life += 1;
         self.is_off = false;
-        self.crash = None;
         self.busy_until_ms = 0;
         self.filter = Filter::default();
         self.pool = BufferPool::new(1);

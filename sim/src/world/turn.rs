@@ -149,7 +149,7 @@ impl World {
                 plan.turn = left;
                 None
             }
-            None => Some(plan.point),
+            None => self.nodes[node].crash.take().map(|plan| plan.point),
         }
     }
 
