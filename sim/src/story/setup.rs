@@ -16,6 +16,11 @@ use crate::world::{Reply, World};
 /// Coins beside what the channels take, for fees and for channels that are opened later.
 const SPARE: Sat = Sat(2_000_000);
 
+/// What a story may take beside its steps: opening its channels, and coming to rest.
+const TURNS_MAX: u64 = 50_000;
+/// What each step may take.
+const TURNS_PER_STEP: u64 = 1_000;
+
 pub(super) fn configure(story: &Story, node: NodeIndex, config: &mut Config) {
     config.alias = story.names[node].clone();
     for (_, option, value) in story.options.iter().filter(|(of, ..)| *of == node) {
@@ -65,6 +70,7 @@ pub(super) fn connect(world: &World, to: NodeIndex) -> Request {
 pub(super) fn world(story: &Story) -> Result<World, String> {
     let count = story.names.len();
     let mut world = World::on(story.wire, story.seed, count, |node, config| configure(story, node, config));
+    world.turns_max = TURNS_MAX + TURNS_PER_STEP * story.steps.len() as u64;
     world.latency_ms = story.latency_ms;
     world.jitter_ms = story.jitter_ms;
     for node in &story.bad {
