@@ -6,7 +6,7 @@ use leyden_core::config::Config;
 use leyden_core::ids::ShortChannelId;
 use leyden_core::request::channel::{FundChannel, ListPeerChannels, PeerChannel};
 use leyden_core::request::peer::Connect;
-use leyden_core::request::{AmountOrAll, Request, Response};
+use leyden_core::request::{AmountOrAll, Request, RequestError, Response};
 use leyden_core::wire::Feature;
 
 use super::{ChannelPlan, NodeOption, Story};
@@ -106,7 +106,10 @@ fn ask_again(world: &mut World, node: NodeIndex, request: &Request) -> Reply {
             if let Some(reply) = world.reply(id) {
                 return reply;
             }
-            assert!(world.advance(), "a node that is on answers");
+            if !world.advance() {
+                assert!(world.is_in_circles(), "a node that is on answers");
+                return Err(RequestError::generic("the world stands still"));
+            }
         }
     }
 }
@@ -115,6 +118,7 @@ fn ask_again(world: &mut World, node: NodeIndex, request: &Request) -> Reply {
 pub(crate) fn channels_of(world: &mut World, node: NodeIndex) -> Vec<PeerChannel> {
     match ask_again(world, node, &Request::ListPeerChannels(ListPeerChannels::default())) {
         Ok(Response::PeerChannels(channels)) => channels,
+        Err(_) if world.is_in_circles() => Vec::new(),
         other => panic!("node {node} does not list its channels: {other:?}"),
     }
 }
