@@ -10,7 +10,7 @@ use leyden_core::request::payment::{ForwardStatus, ListForwards, ListPays, PayIn
 use leyden_core::request::{Request, Response};
 
 use crate::net::NodeIndex;
-use crate::story::{PayKind, Payment, Telling, channels_of};
+use crate::story::{PayKind, Payment, Step, Telling, channels_of};
 use crate::world::World;
 
 /// What an opening or a close may cost whoever pays for it, in all: the promise is about payments.
@@ -214,13 +214,22 @@ fn conserved(
             continue;
         }
         // Where channels come and go, all that a node has counts, and what that costs on chain is allowed for.
-        let cost_msat = ON_CHAIN_COST_MSAT * (telling.changes + 1);
+        let given_msat: u64 = telling.story.steps.iter().filter_map(|step| given_away(step, *node)).sum();
+        let cost_msat = ON_CHAIN_COST_MSAT * (telling.changes + 1) + given_msat;
         let should = should.map(|should| (should + telling.wallets[*node]).saturating_sub(cost_msat));
         let has = Msat(in_channels + own.wallet_msat);
         if should.is_none_or(|should| has.0 < should) {
             let text = format!("it has {has:?} and should have {should:?} at least");
             found.push(("O1 conservation", *node, text));
         }
+    }
+}
+
+/// What a node gives away when it opens a channel.
+fn given_away(step: &Step, node: NodeIndex) -> Option<u64> {
+    match step {
+        Step::Open(channel) if channel.from == node => Some(channel.push_msat.0),
+        _ => None,
     }
 }
 
