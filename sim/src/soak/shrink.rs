@@ -172,7 +172,7 @@ fn nodes_of(step: &Step) -> Vec<NodeIndex> {
         | Step::ChainUp(node, _)
         | Step::SkewClock(node, _)
         | Step::Feerate(node, _) => vec![*node],
-        Step::Wait(_) | Step::WaitQuiet | Step::Mine(_) | Step::Heal => Vec::new(),
+        Step::Wait(_) | Step::WaitQuiet | Step::Mine(_) | Step::Reorg(_) | Step::Heal => Vec::new(),
         Step::Expect(expectation) | Step::Always(expectation) => match expectation {
             Expectation::Usable(a, b, _) | Expectation::Connected(a, b, _) => vec![*a, *b],
             Expectation::Says(node, _) | Expectation::Gains(node, _) => vec![*node],

@@ -172,6 +172,7 @@ impl<'a> Telling<'a> {
                     self.world.run_for_ms(BLOCK_MS);
                 }
             }
+            Step::Reorg(depth) => self.world.reorg(*depth),
             Step::Cut(a, b) => self.world.cut(*a, *b),
             Step::Stall(a, b, ms) => self.world.stall(*a, *b, *ms),
             Step::Part(a, b) => self.world.part(*a, *b),

@@ -116,7 +116,7 @@ impl World {
     }
 
     fn step_block(&mut self, node: NodeIndex, clock: Clock, tip: leyden_core::chain::Tip, staged: &mut Staged) {
-        let block = self.chain.block_by_hash(tip.hash).expect("a block that was mined");
+        let block = self.chain.block_by_hash(&tip.hash).expect("a block that was mined");
         let own = &mut self.nodes[node];
         let filter = &own.filter;
         let wanted = (0..).zip(&block.txs).filter(|(_, tx)| filter.matches(tx));
