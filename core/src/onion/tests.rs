@@ -9,13 +9,9 @@ use super::tlv::{push_record, read_bigsize};
 use super::*;
 use crate::amount::Msat;
 use crate::ids::{BlockHeight, hex_array};
+use crate::vectors;
 
 mod properties;
-
-fn vector(name: &str) -> Value {
-    let path = format!("{}/../tests/vectors/bolt04/{name}.json", env!("CARGO_MANIFEST_DIR"));
-    serde_json::from_str(&std::fs::read_to_string(&path).expect("the vectors are in the tree")).expect("a JSON file")
-}
 
 fn text(value: &Value) -> &str {
     value.as_str().expect("a string")
@@ -50,7 +46,7 @@ fn shared_secret(key: &SecretKey, point: &PublicKey) -> SharedSecret {
 
 #[test]
 fn the_specification_s_onion_is_built_and_peeled() {
-    let data = &vector("onion")["cases"][0]["data"];
+    let data = &vectors::file("bolt04/onion")["cases"][0]["data"];
     let generate = &data["generate"];
     let associated_data = bytes(&generate["associated_data"]);
     let payloads: Vec<Vec<u8>> =
@@ -77,7 +73,7 @@ fn the_specification_s_onion_is_built_and_peeled() {
 
 #[test]
 fn the_specification_s_error_travels_back() {
-    let data = &vector("onion-error")["cases"][0]["data"];
+    let data = &vectors::file("bolt04/onion-error")["cases"][0]["data"];
     let hops = list(&data["generate"]["hops"]);
     let secrets: Vec<SharedSecret> = hops.iter().map(|hop| array(&hop["hop_shared_secret"])).collect();
     for (hop, secret) in hops.iter().zip(&secrets) {
@@ -100,7 +96,7 @@ fn the_specification_s_error_travels_back() {
 
 #[test]
 fn every_failure_code_has_its_name_flags_and_data() {
-    let file = vector("failure-codes");
+    let file = vectors::file("bolt04/failure-codes");
     let cases = list(&file["cases"]);
     assert_eq!(cases.len(), Failure::CODES.len());
     for case in cases {
@@ -160,7 +156,7 @@ fn a_malformed_report_becomes_a_failure_only_with_badonion() {
 
 #[test]
 fn attribution_data_travels_back_with_a_failure() {
-    let file = vector("attributable-errors");
+    let file = vectors::file("bolt04/attributable-errors");
     let case = &file["cases"][0];
     let hops = list(&case["hops_from_erring_node"]);
     let message = bytes(&case["encoded_failure_message"]);
@@ -195,7 +191,7 @@ fn attribution_data_travels_back_with_a_failure() {
 
 #[test]
 fn attribution_data_travels_back_with_a_preimage() {
-    let file = vector("attributable-errors");
+    let file = vectors::file("bolt04/attributable-errors");
     let secrets: Vec<SharedSecret> =
         list(&file["cases"][0]["hops_from_erring_node"]).iter().map(|hop| array(&hop["shared_secret"])).collect();
     let mut attribution = Attribution::default();
@@ -214,7 +210,7 @@ fn attribution_data_travels_back_with_a_preimage() {
 
 #[test]
 fn a_route_is_blinded_and_unblinded() {
-    let data = &vector("route-blinding")["cases"][0]["data"];
+    let data = &vectors::file("bolt04/route-blinding")["cases"][0]["data"];
     let hops = list(&data["generate"]["hops"]);
     // Two paths, one behind the other: Bob to Carol, Dave to Eve.
     for path in [&hops[..2], &hops[2..]] {
@@ -248,7 +244,7 @@ fn a_route_is_blinded_and_unblinded() {
 
 #[test]
 fn an_onion_over_a_blinded_path_is_built_and_peeled() {
-    let data = &vector("blinded-payment-onion")["cases"][0]["data"];
+    let data = &vectors::file("bolt04/blinded-payment-onion")["cases"][0]["data"];
     let generate = &data["generate"];
     let associated_data = bytes(&generate["associated_data"]);
     let payloads: Vec<Vec<u8>> =
@@ -290,7 +286,7 @@ fn onion_secret(key: &SecretKey, path_key: Option<PublicKey>, onion: &Onion<'_>)
 
 #[test]
 fn an_onion_message_is_built_and_peeled() {
-    let data = &vector("blinded-onion-message")["cases"][0]["data"];
+    let data = &vectors::file("bolt04/blinded-onion-message")["cases"][0]["data"];
     for hop in list(&data["generate"]["hops"]) {
         assert_eq!(keys::derive("rho", &array(&hop["ss"])), array(&hop["rho"]));
         let mut encrypted = bytes(&hop["encrypted_recipient_data"]);

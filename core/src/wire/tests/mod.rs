@@ -1,28 +1,18 @@
 //! The specification's vectors, as tables; and that nothing a peer sends makes a decoder fall over.
 
+mod gossip;
+
 use serde_json::Value;
 
 use super::codec::{read_truncated, write_truncated};
 use super::features::{ASSUMED, Context};
 use super::tlv::{Record, Stream};
 use super::*;
-use crate::ids::hex_array;
-
-fn vectors(file: &str) -> Vec<Value> {
-    let path = format!("{}/../tests/vectors/{file}", env!("CARGO_MANIFEST_DIR"));
-    let text = std::fs::read_to_string(&path).expect("the vectors are in the checkout");
-    let file: Value = serde_json::from_str(&text).expect("the vectors are JSON");
-    file["cases"].as_array().expect("a table").clone()
-}
-
-fn hex(text: &Value) -> Vec<u8> {
-    let text = text.as_str().expect("hex");
-    (0..text.len() / 2).map(|at| hex_array::<1>(&text[2 * at..2 * at + 2]).expect("hex")[0]).collect()
-}
+use crate::vectors::{cases, hex};
 
 #[test]
 fn bigsize_vectors() {
-    for case in vectors("bolt01/bigsize.json") {
+    for case in cases("bolt01/bigsize") {
         let bytes = hex(&case["bytes"]);
         if case["op"] == "encode" {
             let mut buffer = [0; 9];
@@ -76,7 +66,7 @@ fn decode(namespace: &str, stream: &[u8]) -> Option<Vec<(u64, Vec<u8>)>> {
 
 #[test]
 fn tlv_vectors() {
-    let cases = vectors("bolt01/tlv.json");
+    let cases = cases("bolt01/tlv");
     for case in &cases {
         let stream = hex(&case["stream"]);
         for namespace in case["namespaces"].as_array().expect("a list") {
@@ -135,7 +125,7 @@ fn truncated_numbers_come_back() {
 
 #[test]
 fn signed_number_vectors() {
-    for case in vectors("bolt01/signed-integers.json") {
+    for case in cases("bolt01/signed-integers") {
         let (bytes, value) = (hex(&case["bytes"]), case["value"].as_i64().expect("a number"));
         let mut reader = Reader::new(&bytes);
         let mut buffer = [0; 8];
@@ -161,7 +151,7 @@ fn signed_number_vectors() {
 
 #[test]
 fn message_extension_vectors() {
-    for case in vectors("bolt01/message-extension.json") {
+    for case in cases("bolt01/message-extension") {
         let bytes = hex(&case["message"]);
         let decoded = Message::decode(&bytes);
         assert_eq!(decoded.is_ok(), case["valid"] == true, "{}: {decoded:?}", case["id"]);
@@ -173,7 +163,7 @@ fn message_extension_vectors() {
 
 #[test]
 fn feature_vectors() {
-    for case in vectors("bolt09/features.json") {
+    for case in cases("bolt09/features") {
         let (Some(bit), Some(name)) = (case["even_bit"].as_u64(), case["name"].as_str()) else { continue };
         let feature = Feature::of_bit(bit as usize).unwrap_or_else(|| panic!("bit {bit} is not known"));
         assert_eq!(feature.name(), name);
