@@ -4,7 +4,7 @@ use secp256k1::PublicKey;
 
 use super::{Io, Node};
 use crate::amount::Msat;
-use crate::channel::{Detail, Failure as HtlcFailure, Offer, Origin, Peeled, Refusal};
+use crate::channel::{Detail, Failure as HtlcFailure, INVALID_ONION_BLINDING, Offer, Origin, Peeled, Refusal};
 use crate::command::Level;
 use crate::ids::{BlockHeight, ChannelKey, HtlcId, PaymentHash, Preimage, ShortChannelId};
 use crate::onion::payload::{Final, Forward, Payload, PaymentData};
@@ -74,6 +74,12 @@ impl Node {
         let Detail::Received { onion, .. } = htlc.detail.clone() else { return };
         match onion {
             Peeled::Malformed { code, sha256_of_onion } => {
+                self.with_channel(io, channel, |c, cx| c.fail_malformed_htlc(cx, id, sha256_of_onion, code));
+            }
+            // We offer no `option_route_blinding`: nobody made a path through us. BOLT 2, removing an HTLC: behind a path
+            // key there is one answer.
+            Peeled::Blinded { sha256_of_onion, .. } => {
+                let code = INVALID_ONION_BLINDING;
                 self.with_channel(io, channel, |c, cx| c.fail_malformed_htlc(cx, id, sha256_of_onion, code));
             }
             Peeled::Payload { shared_secret, payload, forward } => {

@@ -11,6 +11,7 @@ pub mod failure;
 mod keys;
 pub mod payload;
 mod peel;
+pub mod recipient;
 pub mod tlv;
 
 #[cfg(test)]

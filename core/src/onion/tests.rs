@@ -1,16 +1,17 @@
 //! The onion against the specification's vectors, and against itself.
 
-use secp256k1::{PublicKey, Scalar, SecretKey, ecdh};
+use secp256k1::{PublicKey, SecretKey, ecdh};
 use serde_json::Value;
 
 use super::attribution::{ATTRIBUTED_HOPS_MAX, Attribution};
 use super::failure::{Attributed, BADONION, NODE, PERM, UPDATE, Undecodable};
-use super::tlv::{push_record, read_bigsize};
+use super::tlv::read_bigsize;
 use super::*;
 use crate::amount::Msat;
 use crate::ids::{BlockHeight, hex_array};
 use crate::vectors;
 
+mod blinded;
 mod properties;
 
 fn text(value: &Value) -> &str {
@@ -206,124 +207,4 @@ fn attribution_data_travels_back_with_a_preimage() {
         assert_eq!(attribution.take_hop(secret, 4 - index, b""), Some(5 - index as u32));
     }
     assert_eq!(attribution.take_hop(&secrets[0], ATTRIBUTED_HOPS_MAX, b""), None, "no HMAC reaches that far");
-}
-
-#[test]
-fn a_route_is_blinded_and_unblinded() {
-    let data = &vectors::file("bolt04/route-blinding")["cases"][0]["data"];
-    let hops = list(&data["generate"]["hops"]);
-    // Two paths, one behind the other: Bob to Carol, Dave to Eve.
-    for path in [&hops[..2], &hops[2..]] {
-        let input = path.iter().map(|hop| (point(&hop["node_id"]), bytes(&hop["encoded_tlvs"])));
-        let blinded = blinding::blind(&array(&path[0]["session_key"]), input).expect("a good key");
-        assert_eq!(blinded.first_path_key, point(&path[0]["path_key"]));
-        for (hop, expected) in blinded.hops.iter().zip(path) {
-            assert_eq!(hop.blinded_node_id, point(&expected["blinded_node_id"]));
-            assert_eq!(hop.encrypted_recipient_data, bytes(&expected["encrypted_data"]));
-            assert_eq!(keys::derive("rho", &array(&expected["shared_secret"])), array(&expected["rho"]));
-        }
-    }
-    for (hop, made) in list(&data["unblind"]["hops"]).iter().zip(hops) {
-        let key = SecretKey::from_slice(&bytes(&hop["node_privkey"])).expect("a key");
-        let path_key = point(&hop["path_key"]);
-        let secret = shared_secret(&key, &path_key);
-        assert_eq!(secret, array(&made["shared_secret"]));
-        let blinded = key.mul_tweak(&blinding::node_tweak(&secret).expect("in range")).expect("in range");
-        assert_eq!(blinded.secret_bytes().to_vec(), bytes(&hop["blinded_privkey"]));
-        let mut encrypted = bytes(&made["encrypted_data"]);
-        assert_eq!(blinding::open(&secret, &mut encrypted), Some(&bytes(&hop["decrypted_data"])[..]));
-        if let Some(next) = hop.get("next_path_key") {
-            assert_eq!(blinding::next_path_key(&path_key, &secret), Some(point(next)));
-        }
-        let mut damaged = bytes(&made["encrypted_data"]);
-        damaged[0] ^= 1;
-        assert_eq!(blinding::open(&secret, &mut damaged), None);
-    }
-    assert_eq!(blinding::open(&[1; 32], &mut [0; 15]), None, "too short for a tag");
-}
-
-#[test]
-fn an_onion_over_a_blinded_path_is_built_and_peeled() {
-    let data = &vectors::file("bolt04/blinded-payment-onion")["cases"][0]["data"];
-    let generate = &data["generate"];
-    let associated_data = bytes(&generate["associated_data"]);
-    let payloads: Vec<Vec<u8>> =
-        list(&generate["full_route"]["hops"]).iter().map(|hop| without_length(bytes(&hop["payload"]))).collect();
-    let keys = list(&generate["full_route"]["hops"]).iter().map(|hop| point(&hop["pubkey"]));
-    let built = build(&array(&generate["session_key"]), keys.zip(&payloads), &associated_data).expect("it fits");
-    assert_eq!(built.packet.to_vec(), bytes(&generate["onion"]));
-
-    let hops = list(&data["decrypt"]["hops"]);
-    let mut scratch = Scratch::default();
-    for (index, hop) in hops.iter().enumerate() {
-        let packet: Packet = array(&hop["onion"]);
-        let onion = Onion::parse(&packet).expect("a good onion");
-        // The introduction node is addressed by its own key, those behind it by their blinded keys.
-        let path_key = (index >= 2).then(|| point(&hops[index - 1]["next_path_key"]));
-        let secret =
-            onion_secret(&SecretKey::from_slice(&bytes(&hop["node_privkey"])).expect("a key"), path_key, &onion);
-        let peeled = onion.peel(&secret, &associated_data, &mut scratch).expect("authentic");
-        assert_eq!(peeled.payload, payloads[index]);
-        let payload = Payload::decode(peeled.payload, peeled.next.is_none()).expect("a good payload");
-        assert_eq!(matches!(payload, Payload::Blinded(_)), index > 0, "only the first hop is in the clear");
-        let mut again = Vec::new();
-        payload.encode(&mut again);
-        assert_eq!(again, payloads[index]);
-        if let Some(next) = peeled.next {
-            assert_eq!(next.packet().expect("a point"), array::<PACKET_BYTES>(&hops[index + 1]["onion"]));
-        }
-    }
-}
-
-/// The shared secret of a hop with an onion; behind a path key it opens the onion with its blinded key.
-fn onion_secret(key: &SecretKey, path_key: Option<PublicKey>, onion: &Onion<'_>) -> SharedSecret {
-    let tweak = match path_key {
-        Some(path_key) => blinding::node_tweak(&shared_secret(key, &path_key)).expect("in range"),
-        None => Scalar::ONE,
-    };
-    shared_secret(&key.mul_tweak(&tweak).expect("in range"), &onion.ephemeral())
-}
-
-#[test]
-fn an_onion_message_is_built_and_peeled() {
-    let data = &vectors::file("bolt04/blinded-onion-message")["cases"][0]["data"];
-    for hop in list(&data["generate"]["hops"]) {
-        assert_eq!(keys::derive("rho", &array(&hop["ss"])), array(&hop["rho"]));
-        let mut encrypted = bytes(&hop["encrypted_recipient_data"]);
-        assert_eq!(blinding::open(&array(&hop["ss"]), &mut encrypted), Some(&bytes(&hop["encrypted_data_tlv"])[..]));
-    }
-    let hops = list(&data["route"]["hops"]);
-    let payloads: Vec<Vec<u8>> = hops
-        .iter()
-        .enumerate()
-        .map(|(index, hop)| {
-            let mut payload = Vec::new();
-            if index == hops.len() - 1 {
-                push_record(&mut payload, 1, &bytes(&data["onionmessage"]["unknown_tag_1"]));
-            }
-            push_record(&mut payload, 4, &bytes(&hop["encrypted_recipient_data"]));
-            payload
-        })
-        .collect();
-    let keys = hops.iter().map(|hop| point(&hop["blinded_node_id"]));
-    let built = build(&array(&data["generate"]["session_key"]), keys.zip(&payloads), b"").expect("it fits");
-    assert_eq!(built.packet.to_vec(), bytes(&data["onionmessage"]["onion_message_packet"]));
-
-    let mut scratch = Scratch::default();
-    let mut packet = built.packet;
-    for (index, hop) in list(&data["decrypt"]["hops"]).iter().enumerate() {
-        // Type 513, path key, length, packet.
-        let message = bytes(&hop["onion_message"]);
-        assert_eq!(message[37..], packet);
-        let path_key = PublicKey::from_slice(&message[2..35]).expect("a point");
-        let onion = Onion::parse(&packet).expect("a good onion");
-        let secret =
-            onion_secret(&SecretKey::from_slice(&bytes(&hop["privkey"])).expect("a key"), Some(path_key), &onion);
-        let peeled = onion.peel(&secret, b"", &mut scratch).expect("authentic");
-        assert_eq!(peeled.payload, payloads[index]);
-        match peeled.next {
-            Some(next) => packet = next.packet().expect("a point"),
-            None => assert_eq!(index, hops.len() - 1),
-        }
-    }
 }
