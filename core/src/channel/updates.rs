@@ -4,6 +4,7 @@ use crate::amount::Msat;
 use crate::chain::{FEERATE_FLOOR_PER_KW, Feerates};
 use crate::ids::{HtlcId, PaymentHash, Point, Preimage};
 use crate::limits::REMOVALS_UNACKED_MAX;
+use crate::onion::failure::BADONION;
 use crate::onion::{self, BadOnion, ONION_SIZE, Onion, PeelError, Scratch, blinding};
 use crate::side::Side;
 use crate::tx::CommitFormat;
@@ -15,8 +16,6 @@ use super::{Channel, ChannelConfig, ChannelError, Cx, Effect, KeptOnion, Link, P
 
 /// BOLT 4 `invalid_onion_blinding`: the one answer to whatever fails behind a path key.
 pub const INVALID_ONION_BLINDING: u16 = 0xc018;
-/// BOLT 4: failures with this bit tell of an onion that could not be read.
-const BADONION: u16 = 0x8000;
 
 /// An HTLC that we want to offer.
 #[derive(Clone, Copy, Debug)]

@@ -3,10 +3,10 @@
 use std::fmt;
 
 use super::keys::{derive, hmac, same, xor_stream};
-use super::tlv::{push_bigsize, read_bigsize};
 use super::{HMAC_BYTES, HOPS_MAX, SharedSecret};
 use crate::amount::Msat;
 use crate::ids::BlockHeight;
+use crate::wire::BigSize;
 
 /// Set when the failing hop could not read the onion, so that its upstream peer had to report.
 pub const BADONION: u16 = 0x8000;
@@ -66,11 +66,11 @@ macro_rules! failures {
                 }
             }
 
-            /// The name of a code, if it has one.
-            fn name_of(code: u16) -> Option<&'static str> {
+            /// The name of a code, as lightning tools print it.
+            pub fn name_of(code: u16) -> &'static str {
                 match code {
-                    $($code => Some($name),)*
-                    _ => None,
+                    $($code => $name,)*
+                    _ => "WIRE_UNKNOWN_FAILURE",
                 }
             }
 
@@ -173,7 +173,7 @@ failures! {
 impl Failure {
     /// Its name, as lightning tools print it.
     pub fn name(&self) -> &'static str {
-        Failure::name_of(self.code()).unwrap_or("WIRE_UNKNOWN_FAILURE")
+        Failure::name_of(self.code())
     }
 
     /// Whether all of these flags are set.
@@ -268,11 +268,11 @@ impl Field for Msat {
 /// The only bare number of 64 bits is a record's type, which is a bigsize.
 impl Field for u64 {
     fn write(&self, out: &mut Vec<u8>) {
-        push_bigsize(out, *self);
+        BigSize(*self).push(out);
     }
     fn read(data: &mut &[u8]) -> Option<u64> {
-        let (value, len) = read_bigsize(data)?;
-        *data = &data[len..];
+        let (value, rest) = BigSize::split(data).ok()?;
+        *data = rest;
         Some(value)
     }
 }

@@ -12,7 +12,6 @@ mod keys;
 pub mod payload;
 mod peel;
 pub mod recipient;
-pub mod tlv;
 
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,10 @@
 //! What a receiver tells each hop of its blinded path (BOLT 4, route blinding: `encrypted_data_tlv`), once decrypted.
 
 use super::payload::Forward;
-use super::tlv::{Record, Records, read_tu32, read_tu64};
 use crate::amount::Msat;
 use crate::ids::{BlockHeight, NodeId, Point, ShortChannelId};
+use crate::wire::codec::{read_tu32, read_tu64};
+use crate::wire::tlv::{Record, Stream};
 
 /// Types of the records.
 mod kind {
@@ -95,7 +96,7 @@ impl<'a> RecipientData<'a> {
     /// Reads the stream.
     pub fn decode(stream: &'a [u8]) -> Result<RecipientData<'a>, Unreadable> {
         let mut data = RecipientData::default();
-        for record in Records::new(stream) {
+        for record in Stream::new(stream) {
             data.set(&record.map_err(|_| Unreadable)?).ok_or(Unreadable)?;
         }
         Ok(data)
@@ -209,7 +210,7 @@ impl PaymentRelay {
         let rest = u128::from(amount.0.checked_sub(u64::from(self.fee_base_msat))?);
         let divisor = MILLION + u128::from(self.fee_proportional_millionths);
         // Not above `amount`, so it fits.
-        Some(Msat(((rest * MILLION + divisor - 1) / divisor) as u64))
+        Some(Msat((rest * MILLION).div_ceil(divisor) as u64))
     }
 
     /// What a payer must be told of a whole path (BOLT 4, route blinding): the fees of all hops, first to last, as if

@@ -5,11 +5,11 @@ use serde_json::Value;
 
 use super::attribution::{ATTRIBUTED_HOPS_MAX, Attribution};
 use super::failure::{Attributed, BADONION, NODE, PERM, UPDATE, Undecodable};
-use super::tlv::read_bigsize;
 use super::*;
 use crate::amount::Msat;
 use crate::ids::{BlockHeight, hex_array};
 use crate::vectors;
+use crate::wire::BigSize;
 
 mod blinded;
 mod properties;
@@ -36,9 +36,9 @@ fn point(value: &Value) -> PublicKey {
 
 /// Vectors print payloads with their length.
 fn without_length(payload: Vec<u8>) -> Vec<u8> {
-    let (len, at) = read_bigsize(&payload).expect("a length");
-    assert_eq!(len as usize, payload.len() - at);
-    payload[at..].to_vec()
+    let (len, rest) = BigSize::split(&payload).expect("a length");
+    assert_eq!(len as usize, rest.len());
+    rest.to_vec()
 }
 
 fn shared_secret(key: &SecretKey, point: &PublicKey) -> SharedSecret {

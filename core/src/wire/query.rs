@@ -254,11 +254,7 @@ pub fn encode_flags(flags: impl Iterator<Item = QueryFlags>, out: &mut Vec<u8>) 
     out.clear();
     out.push(UNCOMPRESSED);
     for QueryFlags(flags) in flags {
-        let mut bytes = [0; 9];
-        let mut cursor = Cursor::new(&mut bytes);
-        BigSize(flags).write(&mut cursor).expect("nine bytes hold any");
-        let len = cursor.position();
-        out.extend_from_slice(&bytes[..len]);
+        BigSize(flags).push(out);
     }
 }
 

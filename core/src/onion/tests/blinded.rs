@@ -3,9 +3,9 @@
 use serde_json::Value;
 
 use super::super::recipient::{NextHop, NoRelay, PaymentConstraints, PaymentRelay, RecipientData, Unreadable};
-use super::super::tlv::push_record;
 use super::*;
 use crate::ids::{NodeId, ShortChannelId};
+use crate::wire::tlv::push_record;
 
 fn number(value: &Value) -> u64 {
     value.as_u64().unwrap_or_else(|| panic!("{value} is a number"))
@@ -232,9 +232,9 @@ fn an_onion_message_is_built_and_peeled() {
         .map(|(index, hop)| {
             let mut payload = Vec::new();
             if index == hops.len() - 1 {
-                push_record(&mut payload, 1, &bytes(&data["onionmessage"]["unknown_tag_1"]));
+                push_record(1, &bytes(&data["onionmessage"]["unknown_tag_1"]), &mut payload);
             }
-            push_record(&mut payload, 4, &bytes(&hop["encrypted_recipient_data"]));
+            push_record(4, &bytes(&hop["encrypted_recipient_data"]), &mut payload);
             payload
         })
         .collect();

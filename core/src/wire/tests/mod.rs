@@ -4,9 +4,9 @@ mod gossip;
 
 use serde_json::Value;
 
-use super::codec::{read_truncated, write_truncated};
+use super::codec::{read_truncated, read_tu32, read_tu64, truncated};
 use super::features::{ASSUMED, Context};
-use super::tlv::{Record, Stream};
+use super::tlv::{Record, Stream, TlvError};
 use super::*;
 use crate::vectors::{cases, hex};
 
@@ -114,13 +114,28 @@ fn tlv_vectors() {
 #[test]
 fn truncated_numbers_come_back() {
     for value in [0, 1, 255, 256, u64::from(u32::MAX), u64::MAX] {
-        let mut buffer = [0; 8];
-        let mut out = Cursor::new(&mut buffer);
-        write_truncated(value, &mut out).expect("eight bytes hold any");
-        let written = out.position();
-        assert_eq!(read_truncated(&buffer[..written], 8), Some(value));
+        let bytes = value.to_be_bytes();
+        assert_eq!(read_tu64(truncated(&bytes)), Some(value));
+        assert_eq!(read_tu32(truncated(&bytes)), u32::try_from(value).ok());
     }
-    assert_eq!(read_truncated(&[0, 1], 8), None, "no leading zero");
+    assert_eq!((truncated(&[0; 8]).len(), truncated(&[0, 0, 0, 0, 0, 0, 1, 0]).len()), (0, 2));
+    assert_eq!(read_tu64(&[0, 1]), None, "no leading zero");
+}
+
+#[test]
+fn a_stream_ends_at_its_first_error() {
+    let mut records = Stream::new(&[1, 1, 7, 1, 0, 9, 0]);
+    assert_eq!(records.next(), Some(Ok(Record { kind: 1, offset: 0, value: &[7] })));
+    let error = TlvError::Order { kind: 1, offset: 3 };
+    assert_eq!(records.next(), Some(Err(error)));
+    assert_eq!((records.next(), error.place()), (None, (1, 3)));
+    let place = |stream: &[u8]| Stream::new(stream).next().and_then(Result::err).map(|error| error.place());
+    assert_eq!(place(&[0xfd, 0, 1, 0]), Some((0, 0)), "not minimal");
+    assert_eq!(place(&[9, 0xfd, 0]), Some((9, 0)), "the length is cut");
+    assert_eq!(place(&[9, 1]), Some((9, 0)), "the value is cut");
+    let mut pushed = Vec::new();
+    tlv::push_record(300, b"value", &mut pushed);
+    assert_eq!(Stream::new(&pushed).next(), Some(Ok(Record { kind: 300, offset: 0, value: b"value" })));
 }
 
 #[test]
@@ -186,6 +201,14 @@ fn feature_vectors() {
 }
 
 quickcheck::quickcheck! {
+    fn bigsizes_come_back(value: u64, shift: u8) -> bool {
+        let value = value >> (shift % 64);
+        let mut bytes = Vec::new();
+        BigSize(value).push(&mut bytes);
+        let cut = &bytes[..bytes.len() - 1];
+        BigSize::split(&bytes) == Ok((value, &[][..])) && BigSize::split(cut).is_err() && bytes.len() == BigSize(value).size()
+    }
+
     fn no_bytes_make_the_decoder_panic(message_type: u16, body: Vec<u8>) -> bool {
         let bytes = [&(message_type % 600).to_be_bytes()[..], &body].concat();
         match Message::decode(&bytes) {
