@@ -88,11 +88,11 @@ fn the_specification_s_error_travels_back() {
         failure::rewrap(&mut reason, secret);
     }
     assert_eq!(reason, bytes(&data["errorpacket"]));
-    let attributed = failure::unwrap(&secrets, &reason).expect("hop 4 reports");
+    let attributed = failure::unwrap(&secrets, &reason, None).expect("hop 4 reports");
     assert_eq!(attributed, Attributed { hop: 4, failure: Failure::TemporaryNodeFailure });
 
     reason[40] ^= 1;
-    assert_eq!(failure::unwrap(&secrets, &reason), Err(Undecodable));
+    assert_eq!(failure::unwrap(&secrets, &reason, None), Err(Undecodable::Unknown));
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn attribution_data_travels_back_with_a_failure() {
 
     // The hops report from the last to the first, the origin reads from the first to the last.
     let secrets: Vec<SharedSecret> = hops.iter().rev().map(|hop| array(&hop["shared_secret"])).collect();
-    let attributed = failure::unwrap(&secrets, &packet).expect("the last hop reports");
+    let attributed = failure::unwrap(&secrets, &packet, None).expect("the last hop reports");
     assert_eq!(attributed.hop, 4);
     let details = Failure::IncorrectOrUnknownPaymentDetails { htlc_msat: Msat(100), height: BlockHeight(800_000) };
     assert_eq!(attributed.failure, details);
@@ -188,6 +188,51 @@ fn attribution_data_travels_back_with_a_failure() {
         held.push(attribution.take_hop(secret, secrets.len() - 1 - index, &packet).expect("its HMAC fits"));
     }
     assert_eq!(held, [5, 4, 3, 2, 1]);
+}
+
+#[test]
+fn a_damaged_failure_tells_where_it_was_damaged() {
+    let secrets: Vec<SharedSecret> = (1..=5).map(|hop| [hop; 32]).collect();
+    // How a failure of the last hop comes back if `damage` happens at a hop, before or after its own HMACs.
+    let travel = |at: usize, before: bool, damage: &dyn Fn(&mut Vec<u8>)| {
+        let mut packet = failure::seal(&Failure::MppTimeout, &secrets[4]);
+        let mut attribution = Attribution::default();
+        for (hop, secret) in secrets.iter().enumerate().rev() {
+            if hop == at && before {
+                damage(&mut packet);
+            }
+            attribution.add_hop(secret, 1, &packet);
+            failure::rewrap(&mut packet, secret);
+            if hop == at && !before {
+                damage(&mut packet);
+            }
+        }
+        failure::unwrap(&secrets, &packet, Some(&attribution))
+    };
+    let garble = |packet: &mut Vec<u8>| packet[100] ^= 1;
+    let cut = |packet: &mut Vec<u8>| packet.truncate(20);
+    for damage in [&garble as &dyn Fn(&mut Vec<u8>), &cut] {
+        for at in 0..5 {
+            assert_eq!(travel(at, true, damage), Err(Undecodable::Damaged { hop: at }), "before hop {at}");
+            let blamed = at.saturating_sub(1);
+            assert_eq!(travel(at, false, damage), Err(Undecodable::Damaged { hop: blamed }), "after hop {at}");
+        }
+    }
+    let sound = travel(9, true, &garble);
+    assert_eq!(sound, Ok(Attributed { hop: 4, failure: Failure::MppTimeout }));
+    assert_eq!(failure::unwrap(&secrets, &[7; 10], None), Err(Undecodable::Unknown));
+    assert_eq!(failure::unwrap(&[], &[7; 10], Some(&Attribution::default())), Err(Undecodable::Unknown));
+    let long = vec![[1; 32]; ATTRIBUTED_HOPS_MAX + 1];
+    assert_eq!(failure::unwrap(&long, &[7; 10], Some(&Attribution::default())), Err(Undecodable::Unknown));
+
+    // A hop that authenticates nonsense is known by that.
+    for message in [&[][..], &[0x20]] {
+        let mut packet = failure::seal_message(message, 256, &secrets[2]);
+        secrets[..3].iter().rev().for_each(|secret| failure::rewrap(&mut packet, secret));
+        let empty = failure::unwrap(&secrets, &packet, None).expect_err("no code");
+        assert_eq!((empty, empty.hop()), (Undecodable::Empty { hop: 2 }, Some(2)));
+    }
+    assert_eq!(Undecodable::Unknown.hop(), None);
 }
 
 #[test]

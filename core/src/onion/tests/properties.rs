@@ -31,7 +31,7 @@ quickcheck! {
         let failing = failing % payloads.len();
         let mut reason = failure::wrap(&Failure::MppTimeout, &built.shared_secrets[failing]);
         built.shared_secrets[..failing].iter().rev().for_each(|secret| failure::rewrap(&mut reason, secret));
-        let attributed = failure::unwrap(&built.shared_secrets, &reason);
+        let attributed = failure::unwrap(&built.shared_secrets, &reason, None);
         assert_eq!(attributed, Ok(Attributed { hop: failing, failure: Failure::MppTimeout }));
 
         let mut packet = built.packet;
@@ -81,7 +81,7 @@ quickcheck! {
         let _ = Failure::decode(&bytes);
         let _ = custom_records(&bytes).count();
         let _ = blinding::open(&[1; 32], &mut bytes.clone());
-        failure::unwrap(&[[1; 32]], &bytes).is_err()
+        failure::unwrap(&[[1; 32]], &bytes, None).is_err()
     }
 
     /// A payload that is read says what was written.
