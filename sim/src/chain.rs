@@ -33,6 +33,13 @@ pub enum Refused {
     },
 }
 
+impl Refused {
+    /// Could an honest node not know better: somebody else's transaction was faster?
+    pub fn is_a_race(&self) -> bool {
+        matches!(self, Refused::Conflict(_) | Refused::MissingInput(_))
+    }
+}
+
 /// A block.
 #[derive(Clone, Debug)]
 pub struct Block {
@@ -78,6 +85,16 @@ impl Chain {
     /// The block at this height.
     pub fn block(&self, height: BlockHeight) -> Option<&Block> {
         self.blocks.get(height.0.checked_sub(HEIGHT_START)? as usize)
+    }
+
+    /// The block of this name.
+    pub fn block_by_hash(&self, hash: BlockHash) -> Option<&Block> {
+        self.blocks.iter().rev().find(|block| block.tip.hash == hash)
+    }
+
+    /// The block before this one.
+    pub fn parent(&self, tip: Tip) -> Option<Tip> {
+        Some(self.block(BlockHeight(tip.height.0 - 1))?.tip)
     }
 
     /// Transactions that wait for a block.
