@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::chain::{BlockRow, ClaimRow};
+use super::pay::Cue;
 use super::peers::{PeerRow, our_features};
 use super::{ChannelIndex, Io, Node};
 use crate::amount::Msat;
@@ -308,7 +309,7 @@ impl Node {
         }
         // Payments whose process ended between two parts have nobody to drive them on.
         for index in self.outgoing.indices().collect::<Vec<_>>() {
-            self.advance_payment(io, index, None);
+            self.advance_payment(io, index, Cue::Again);
         }
     }
 

@@ -1,46 +1,60 @@
 //! Driving a payment: what to try next, over which channels, until it has ended.
 //!
-//! Parts are in rows before they leave. `pay` tries what it knows: our channels with the destination, and the hints of
-//! the invoice.
+//! Parts are in rows before they leave. A payment that finds no room, because channels are full for a moment or the peer
+//! is away, waits for it as long as its caller lets it.
 
+use std::fmt::Write;
+
+use super::plan::{FINAL_CLTV_SPARE, Plan};
 use super::{failure_error, success};
-use crate::amount::Msat;
+use crate::channel::{Excess, Refusal};
 use crate::ids::{BlockHeight, ChannelKey, NodeId, ShortChannelId};
-use crate::limits::PAYMENT_PARTS_MAX;
-use crate::node::payments::local_failure;
+use crate::limits::{PASSED_OVER_MAX, PEERS_WAITED_FOR_MAX};
+use crate::node::payments::{SendError, local_failure};
 use crate::node::{Io, Node, NodeTimer};
-use crate::payment::outgoing::{Drive, Standing};
-use crate::payment::route::{Hop, along_hint, split};
+use crate::payment::outgoing::{Drive, Standing, TooMany};
+use crate::payment::route::Hop;
 use crate::payment::rows::{PartContent, PartFailure, PartRow, PartState};
 use crate::request::RequestError;
 
 /// Attempts of one `pay`.
 const ATTEMPTS_MAX: u32 = 30;
-/// Blocks may come while the payment is under way, and the payee may know of some before we do.
-const FINAL_CLTV_SPARE: u32 = 3;
+/// Clients are told of so many channels in vain, and no more.
+const LACKING_TEXT_MAX: usize = 1_000;
 
 impl Node {
-    /// A part has ended, or the payment begins: what now?
-    pub(in crate::node) fn advance_payment(&mut self, io: &mut Io<'_>, index: u64, ended: Option<(u64, &PartRow)>) {
+    /// Something has happened to a payment: what now?
+    pub(in crate::node) fn advance_payment(&mut self, io: &mut Io<'_>, index: u64, cue: Cue<'_>) {
+        let waited = self.outgoing.waiting.contains(index);
+        self.outgoing.waiting.leave(index);
         let Some(payment) = self.outgoing.payment_mut(index) else { return };
-        if let Some((_, row)) = ended {
+        if let Cue::Ended(row) = cue {
             payment.count(row);
             if let (Some(drive), PartState::Failed { failure, .. }) = (&mut payment.drive, &row.state) {
                 learn(drive, failure, row);
             }
         }
-        let over = match &payment.drive {
-            Some(drive) => payment.preimage.is_some() || refused_by_destination(drive),
-            None => true,
-        };
-        let in_time = payment.drive.as_ref().is_some_and(|drive| {
-            (drive.attempts == 0 || io.clock.mono < drive.retry_until) && drive.attempts < ATTEMPTS_MAX
-        });
         let mut reason = None;
-        if !over && in_time {
-            match self.attempt(io, index) {
-                Ok(()) => return,
-                Err(error) => reason = Some(error),
+        if let Some(drive) = &payment.drive
+            && payment.preimage.is_none()
+            && !refused_by_destination(drive)
+        {
+            let in_time = io.clock.mono < drive.retry_until;
+            // Whoever allows no time at all is still owed one attempt.
+            let first = drive.attempts == 0 && !waited;
+            if drive.attempts < ATTEMPTS_MAX && (in_time || first) {
+                match self.attempt(io, index) {
+                    Ok(Round::Sent) => return,
+                    Ok(Round::Wait(peers)) if in_time => match self.wait_for_room(io, index, &peers) {
+                        Ok(()) => return,
+                        Err(error) => reason = Some(error),
+                    },
+                    Ok(Round::Wait(peers)) => reason = Some(self.lacking(io, index, &peers)),
+                    Err(error) => reason = Some(error),
+                }
+            } else if waited {
+                let peers = self.peers_to_wait_for(index);
+                reason = Some(self.lacking(io, index, &peers));
             }
         }
         if self.outgoing.standing(index) == Standing::Idle {
@@ -50,7 +64,7 @@ impl Node {
 
     /// No new attempts; what is in flight decides.
     pub(in crate::node) fn on_retry_over(&mut self, io: &mut Io<'_>, index: u64) {
-        self.advance_payment(io, index, None);
+        self.advance_payment(io, index, Cue::Again);
     }
 
     pub(super) fn finish_payment(&mut self, io: &mut Io<'_>, index: u64, reason: Option<RequestError>) {
@@ -73,11 +87,20 @@ impl Node {
     }
 
     /// One round: sends what is missing, over as few channels as will do.
-    pub(super) fn attempt(&mut self, io: &mut Io<'_>, index: u64) -> Result<(), RequestError> {
+    fn attempt(&mut self, io: &mut Io<'_>, index: u64) -> Result<Round, RequestError> {
+        let candidates = self.peers_to_wait_for(index);
+        // Others wait for all of them, and nothing has changed: no need to look.
+        if !candidates.is_empty() && candidates.iter().all(|peer| self.outgoing.waiting.is_shut(*peer)) {
+            return Ok(Round::Wait(candidates));
+        }
+        let mut full = Vec::new();
         for _ in 0..ATTEMPTS_MAX {
-            let plan = self.plan(index)?;
+            let plan = match self.plan(index, &full)? {
+                Plan::Send(plan) => plan,
+                Plan::Wait(peers) => return Ok(Round::Wait(peers)),
+            };
             let Some(drive) = self.outgoing.payment_mut(index).and_then(|payment| payment.drive.as_mut()) else {
-                return Ok(());
+                return Ok(Round::Sent);
             };
             drive.attempts += 1;
             let last = drive.final_data();
@@ -93,7 +116,11 @@ impl Node {
                     break;
                 }
             }
-            let Some((channel, error)) = refused else { return Ok(()) };
+            let Some((channel, error)) = refused else { return Ok(Round::Sent) };
+            if matches!(error, SendError::Refused(refusal) if passes(refusal)) {
+                full.push(channel);
+                continue;
+            }
             if let Some(drive) = self.outgoing.payment_mut(index).and_then(|payment| payment.drive.as_mut()) {
                 if !drive.avoid.contains(&channel) {
                     drive.avoid.push(channel);
@@ -106,128 +133,133 @@ impl Node {
         Err(RequestError::new(RequestError::PAY_ROUTE_NOT_FOUND, "No channel takes the payment"))
     }
 
-    /// Which channels carry what.
-    fn plan(&self, index: u64) -> Result<Vec<(ChannelKey, Vec<Hop>)>, RequestError> {
-        let no_route = |text: String| Err(RequestError::new(RequestError::PAY_ROUTE_NOT_FOUND, text));
-        let Some(payment) = self.outgoing.payment(index) else { return Ok(Vec::new()) };
-        let drive = payment.drive.as_ref().expect("only a driven payment is planned");
-        let (in_flight, sent) = self.outgoing.in_flight(index);
-        let missing = drive.amount.saturating_sub(in_flight).saturating_sub(payment.received);
-        if missing == Msat::ZERO {
-            return Ok(Vec::new());
-        }
-        let fees_spent = (sent + payment.sent).saturating_sub(in_flight + payment.received);
-        let fee_left = drive.fee_max.saturating_sub(fees_spent);
-        let height = self.chain.height();
-        let expiry = height.plus(drive.final_cltv_delta + FINAL_CLTV_SPARE);
-        if drive.final_cltv_delta + FINAL_CLTV_SPARE > drive.delay_max {
-            let text =
-                format!("the invoice wants {} blocks, at most {} are allowed", drive.final_cltv_delta, drive.delay_max);
-            return no_route(text);
-        }
+    // --- Waiting for room -------------------------------------------------------------------------------------------
 
-        // Straight to the destination.
-        let direct = self.usable_channels(drive.destination, drive);
-        if let Some(parts) = self.divide(&direct, missing, drive.multi_part) {
-            let hop = |amount, channel: ChannelKey| Hop {
-                node_id: drive.destination,
-                short_channel_id: self.shown_scid(channel),
-                amount,
-                cltv_expiry: expiry,
-            };
-            return Ok(parts.into_iter().map(|(channel, amount)| (channel, vec![hop(amount, channel)])).collect());
-        }
-
-        // Along the invoice's hints.
-        let mut too_expensive = false;
-        for hint in &drive.hints {
-            let Some(entry) = hint.first() else { continue };
-            let shunned = hint.iter().any(|hop| {
-                drive.avoid_hints.contains(&hop.short_channel_id) || drive.avoid_nodes.contains(&hop.node_id)
-            });
-            if shunned || entry.node_id == self.id {
-                continue;
-            }
-            let channels = self.usable_channels(entry.node_id, drive);
-            let Some(whole) = along_hint(hint, drive.destination, missing, expiry) else { continue };
-            if whole[0].amount.saturating_sub(missing) > fee_left {
-                too_expensive = true;
-                continue;
-            }
-            if whole[0].cltv_expiry.since(height) > drive.delay_max {
-                continue;
-            }
-            // What the parts cost together may be a little more than the whole: each pays the base fees.
-            let fee = |amount: Msat| along_hint(hint, drive.destination, amount, expiry);
-            if let Some((key, _)) = channels.iter().find(|(_, capacity)| *capacity >= whole[0].amount) {
-                let mut hops = whole;
-                hops[0].short_channel_id = self.shown_scid(*key);
-                return Ok(vec![(*key, hops)]);
-            }
-            if !drive.multi_part {
-                continue;
-            }
-            let margin = whole[0].amount - missing;
-            let shrunk: Vec<(ChannelKey, Msat)> = channels
-                .iter()
-                .map(|(key, capacity)| (*key, capacity.saturating_sub(margin).saturating_sub(Msat(1_000))))
-                .collect();
-            let Some(parts) = self.divide(&shrunk, missing, true) else { continue };
-            let mut plan = Vec::new();
-            let mut fees = Msat::ZERO;
-            for (key, amount) in parts {
-                let Some(mut hops) = fee(amount) else { break };
-                fees = fees.saturating_add(hops[0].amount.saturating_sub(amount));
-                hops[0].short_channel_id = self.shown_scid(key);
-                plan.push((key, hops));
-            }
-            if fees <= fee_left {
-                return Ok(plan);
-            }
-            too_expensive = true;
-        }
-        if too_expensive {
-            let text = format!("every route costs more than {}", drive.fee_max);
-            return Err(RequestError::new(RequestError::PAY_ROUTE_TOO_EXPENSIVE, text));
-        }
-        no_route(format!(
-            "no route to {}: no channel with it or with a hint of the invoice can send {missing}",
-            drive.destination
-        ))
-    }
-
-    /// Our channels with a node that may carry HTLCs now, with what each can send.
-    fn usable_channels(&self, node: NodeId, drive: &Drive) -> Vec<(ChannelKey, Msat)> {
-        if drive.avoid_nodes.contains(&node) && node != drive.destination {
+    /// The peers by which the payment could leave, if their channels had room.
+    fn peers_to_wait_for(&self, index: u64) -> Vec<NodeId> {
+        let Some(drive) = self.outgoing.payment(index).and_then(|payment| payment.drive.as_ref()) else {
             return Vec::new();
+        };
+        let entries = drive.hints.iter().filter_map(|hint| hint.first()).map(|hop| hop.node_id);
+        let mut peers = Vec::new();
+        for peer in std::iter::once(drive.destination).chain(entries) {
+            if !peers.contains(&peer) && self.index.of_peer(peer).next().is_some() {
+                peers.push(peer);
+            }
         }
-        let usable = self.index.of_peer(node).filter(|key| !drive.avoid.contains(key)).filter_map(|key| {
-            let channel = self.channels.get(&key)?;
-            let named = drive.avoid_hints.iter().any(|scid| channel.scid() == Some(*scid));
-            (channel.is_up() && !named).then(|| (key, channel.spendable_msat(&self.channel_config)))
-        });
-        usable.filter(|(_, capacity)| *capacity > Msat::ZERO).collect()
+        peers.truncate(PEERS_WAITED_FOR_MAX);
+        peers
     }
 
-    fn divide(
-        &self,
-        channels: &[(ChannelKey, Msat)],
-        amount: Msat,
-        multi_part: bool,
-    ) -> Option<Vec<(ChannelKey, Msat)>> {
-        // The smallest that takes it all keeps the large ones free.
-        let whole = channels.iter().filter(|(_, capacity)| *capacity >= amount).min_by_key(|(_, capacity)| *capacity);
-        if let Some((key, _)) = whole {
-            return Some(vec![(*key, amount)]);
+    fn wait_for_room(&mut self, io: &mut Io<'_>, index: u64, peers: &[NodeId]) -> Result<(), RequestError> {
+        let shut: Vec<NodeId> = peers.iter().copied().filter(|peer| self.takes_nothing(io, index, *peer)).collect();
+        let Err(TooMany) = self.outgoing.waiting.wait(index, peers, &shut) else { return Ok(()) };
+        let error = self.lacking(io, index, peers);
+        let text = format!("{}; and too many payments wait already", error.message);
+        Err(RequestError::new(RequestError::PAY_ROUTE_NOT_FOUND, text))
+    }
+
+    /// What each channel with a peer says to what is missing of a payment.
+    fn refusals(&mut self, io: &mut Io<'_>, index: u64, peer: NodeId) -> Vec<(ChannelKey, Option<Refusal>)> {
+        let missing = self.missing(index);
+        let expiry = self.chain.height().plus(FINAL_CLTV_SPARE).0;
+        let keys: Vec<ChannelKey> = self.index.of_peer(peer).collect();
+        let ask = |key| {
+            let said = self.with_channel(io, key, |channel, cx| channel.may_offer(cx, missing, expiry).err());
+            (key, said.flatten())
+        };
+        keys.into_iter().map(ask).collect()
+    }
+
+    /// Would no amount whatever find its way to this peer now?
+    fn takes_nothing(&mut self, io: &mut Io<'_>, index: u64, peer: NodeId) -> bool {
+        if self.outgoing.waiting.is_shut(peer) {
+            return true;
         }
-        if !multi_part {
-            return None;
+        let all = |refusal: Option<Refusal>| {
+            matches!(
+                refusal,
+                Some(
+                    Refusal::Offline
+                        | Refusal::NotOpen
+                        | Refusal::Excess(Excess::Unacked { .. } | Excess::Count { .. })
+                )
+            )
+        };
+        self.refusals(io, index, peer).into_iter().all(|(_, refusal)| all(refusal))
+    }
+
+    /// What a client is told whose payment found no room in time.
+    fn lacking(&mut self, io: &mut Io<'_>, index: u64, peers: &[NodeId]) -> RequestError {
+        let payment = self.outgoing.payment(index);
+        let expires_at_s = payment.and_then(|payment| Some(payment.drive.as_ref()?.expires_at_s));
+        if expires_at_s.is_some_and(|at_s| at_s <= io.clock.wall.unix_s()) {
+            return RequestError::new(RequestError::PAY_INVOICE_EXPIRED, "Invoice expired while there was no room");
         }
-        let capacities: Vec<Msat> = channels.iter().map(|(_, capacity)| *capacity).collect();
-        let parts = split(amount, &capacities, Msat(1))?;
-        let used = channels.iter().zip(parts).filter(|(_, part)| *part > Msat::ZERO);
-        let plan: Vec<(ChannelKey, Msat)> = used.map(|((key, _), part)| (*key, part)).collect();
-        (plan.len() <= PAYMENT_PARTS_MAX).then_some(plan)
+        let mut text = format!("Timed out: no room to send {}", self.missing(index));
+        for peer in peers {
+            for (key, refusal) in self.refusals(io, index, *peer) {
+                let scid = self.shown_scid(key);
+                let _ = match refusal {
+                    Some(refusal) => write!(text, "; channel {scid}: {refusal}"),
+                    None => write!(text, "; channel {scid}: other payments wait for it and come first"),
+                };
+                if text.len() > LACKING_TEXT_MAX {
+                    return RequestError::new(RequestError::PAY_STOPPED_RETRYING, text);
+                }
+            }
+        }
+        RequestError::new(RequestError::PAY_STOPPED_RETRYING, text)
+    }
+
+    /// There is room in a channel with this peer, or it is back: those who wait try again, the oldest first.
+    pub(in crate::node) fn try_waiting(&mut self, io: &mut Io<'_>, peer: NodeId) {
+        let (mut last, mut passed_over) = (None, 0);
+        while let Some(index) = self.outgoing.waiting.next_of(peer, last) {
+            last = Some(index);
+            self.advance_payment(io, index, Cue::Again);
+            // A large one must not keep back small ones, nor may all be looked at in vain.
+            passed_over += usize::from(self.outgoing.waiting.contains(index));
+            if self.outgoing.waiting.is_shut(peer) || passed_over >= PASSED_OVER_MAX {
+                return;
+            }
+        }
+    }
+}
+
+/// Why a payment is looked at.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::node) enum Cue<'a> {
+    /// It begins, or there is room, or its time is up.
+    Again,
+    /// A part has ended.
+    Ended(&'a PartRow),
+    /// A part never left: nobody is to blame.
+    Dropped,
+}
+
+/// What has become of an attempt.
+enum Round {
+    /// All that was missing is on its way.
+    Sent,
+    /// It would fit if one of these peers had room.
+    Wait(Vec<NodeId>),
+}
+
+/// Will the channel think otherwise when what is in flight has ended, or the peer is back?
+fn passes(refusal: Refusal) -> bool {
+    match refusal {
+        Refusal::Offline => true,
+        Refusal::Excess(excess) => match excess {
+            Excess::Count { .. }
+            | Excess::InFlight { .. }
+            | Excess::Balance { .. }
+            | Excess::OpenerFee { .. }
+            | Excess::Dust { .. }
+            | Excess::Unacked { .. } => true,
+            Excess::ZeroAmount | Excess::BelowMinimum { .. } | Excess::Expiry { .. } | Excess::Feerate { .. } => false,
+        },
+        Refusal::NotOpen | Refusal::NoSuchHtlc | Refusal::WrongPreimage | Refusal::NotOpener => false,
     }
 }
 

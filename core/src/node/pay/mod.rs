@@ -5,6 +5,9 @@
 
 mod drive;
 mod parts;
+mod plan;
+
+pub(super) use drive::Cue;
 
 use super::history::part_info;
 use super::{Io, Node, NodeTimer};
@@ -261,7 +264,9 @@ impl Node {
         if invoice.payee == self.id {
             return Err(RequestError::new(RequestError::PAY_ROUTE_NOT_FOUND, "The invoice is our own"));
         }
-        if invoice.timestamp_s.saturating_add(invoice.expiry_s) <= io.clock.wall.unix_s() {
+        let expires_at_s = invoice.timestamp_s.saturating_add(invoice.expiry_s);
+        let valid_for_s = expires_at_s.saturating_sub(io.clock.wall.unix_s());
+        if valid_for_s == 0 {
             return Err(RequestError::new(RequestError::PAY_INVOICE_EXPIRED, "Invoice expired"));
         }
         let total = match (invoice.amount, wish.amount) {
@@ -292,7 +297,8 @@ impl Node {
             metadata: invoice.metadata.clone(),
             hints: invoice.route_hints.clone(),
             multi_part: invoice.features.says(crate::wire::Feature::BasicMpp),
-            retry_until: io.clock.mono.plus_ms(wish.retry_for_s.saturating_mul(1000)),
+            retry_until: io.clock.mono.plus_ms(wish.retry_for_s.min(valid_for_s).saturating_mul(1000)),
+            expires_at_s,
             avoid: Vec::new(),
             avoid_hints: wish
                 .exclude
@@ -328,7 +334,7 @@ impl Node {
         };
         let index = self.begin_payment(io, row, Some(Box::new(drive)))?;
         self.timers.set(NodeTimer::Retry { payment: index }, retry_until);
-        self.advance_payment(io, index, None);
+        self.advance_payment(io, index, Cue::Again);
         Ok(())
     }
 
