@@ -61,6 +61,8 @@ pub const PAYMENT_PARTS_MAX: usize = 64;
 pub const WAITERS_MAX: usize = 10_000;
 /// Rows of stored history in one answer to the core.
 pub const HISTORY_PAGE_ROWS: usize = 512;
+/// Entries of stored history in one answer to a client.
+pub const HISTORY_ANSWER_ROWS: usize = 100_000;
 
 /// BOLT 4: no route may lock money for longer.
 pub const HTLC_CLTV_MAX: u32 = 2016;
