@@ -240,6 +240,7 @@ impl Node {
             next_query: 0,
             transaction_queries: BTreeMap::new(),
             block_waiters: BTreeMap::new(),
+            verdict_waiters: BTreeMap::new(),
             close_waiters: BTreeMap::new(),
             ping_waiters: BTreeMap::new(),
             fees_collected: gathered.facts.fees_collected,

@@ -41,12 +41,7 @@ impl Node {
             Request::SetChannel(set) => self.on_set_channel(io, &set),
             Request::NewAddr(kind) => Ok(Response::Addresses(self.wallet.new_addresses(kind, io.out))),
             Request::ListFunds { spent } => Ok(Response::Funds(self.funds(spent))),
-            Request::Withdraw(withdraw) => {
-                let feerate = self.feerate(withdraw.feerate);
-                let reserve = self.emergency_reserve();
-                let done = self.wallet.withdraw(&withdraw, feerate, reserve, io.signer, &mut self.rng, io.out);
-                done.map(|withdrawn| Response::Withdrawn(Box::new(withdrawn))).map_err(RequestError::from)
-            }
+            Request::Withdraw(withdraw) => return self.on_withdraw(io, id, &withdraw),
             Request::ListTransactions => return self.on_list_transactions(io, id),
             Request::ReserveInputs(reserve) => {
                 self.wallet.reserve_inputs(&reserve, io.out).map(Response::Reservations).map_err(RequestError::from)
@@ -63,10 +58,7 @@ impl Node {
             Request::SignPsbt(sign) => {
                 self.wallet.sign_psbt(&sign, io.signer).map(Response::PsbtSigned).map_err(RequestError::from)
             }
-            Request::SendPsbt(send) => {
-                let sent = self.wallet.send_psbt(&send, io.out);
-                sent.map(|sent| Response::PsbtSent(Box::new(sent))).map_err(RequestError::from)
-            }
+            Request::SendPsbt(send) => return self.on_send_psbt(io, id, &send),
             Request::Invoice(create) => self.on_create_invoice(io, *create),
             Request::ListInvoices(filter) => return self.on_list_invoices(io, id, filter),
             Request::WaitInvoice { label } => return self.on_wait_invoice(io, id, &label),
