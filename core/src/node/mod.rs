@@ -118,6 +118,8 @@ pub struct Node {
     pub(crate) channels: BTreeMap<ChannelKey, Channel>,
     pub(crate) index: ChannelIndex,
     pub(crate) openings: BTreeMap<ChannelKey, opening::Pending>,
+    /// What the wallet keeps for openings.
+    pub(crate) holds: BTreeMap<ChannelKey, opening::HoldRow>,
     pub(crate) next_channel: u32,
     pub(crate) outgoing: Outgoing,
     pub(crate) incoming: Incoming,
