@@ -22,7 +22,7 @@ use leyden_core::signer::{CommitmentOf, KeysSigner, Refusal, Signer, SignerState
 use leyden_core::store::{Row, Table};
 use leyden_core::tx::{Basepoints, Claim, ClosingTx, CommitmentKeys, CommitmentTx, KeyScope, Sweep};
 use leyden_core::wire::Cursor;
-use leyden_operations::count;
+use leyden_operations::{Counts, count};
 use secp256k1::{Message, PublicKey};
 
 /// A signer that counts by the name of what it was asked.
@@ -298,5 +298,23 @@ fn a_direct_payment_takes_few_operations_on_the_curve() {
     pay(&mut a, &mut b, "first");
     pay(&mut a, &mut b, "second");
     let counts = count(|| pay(&mut a, &mut b, "third"));
-    println!("operations_per_payment {counts:?}");
+    let Counts { signs, verifies, recovers, creates, multiplications, additions, combinations, ecdhs, .. } = counts;
+    // The payer recovers the payee's key from the invoice: that is how its signature is checked. Every other recovery
+    // is a revocation key, one for each set of keys (see `core/src/tx/keys.rs`).
+    let (verifies, rest) = (verifies + 1, recovers - 1 + creates + multiplications + additions + combinations + ecdhs);
+    println!("signatures_per_payment {signs} operations");
+    println!("verifications_per_payment {verifies} operations");
+    println!("other_curve_operations_per_payment {rest} operations");
+    println!("points_parsed_per_payment {} operations", counts.parses);
+    // The invoice, four commitments, and the HTLC in two of them.
+    assert_eq!((signs, verifies), (7, 7));
+    // Eight sets of keys: four commitments, each at both ends.
+    assert_eq!(recovers - 1, 8, "the revocation key of each set");
+    assert_eq!(additions, 8 + 4 * 2, "the delayed key of each set, and both HTLC keys where there is an HTLC");
+    assert_eq!(creates, 4 + 4 + 1, "a point for each commitment, the check of each secret, the onion's first point");
+    assert_eq!(ecdhs, 2, "one at either end of the onion");
+    assert!(rest <= 40);
+    // The point after next in each `revoke_and_ack`, the onion's point, the payee as a hop.
+    assert_eq!(counts.parses, 6);
+    assert_eq!(counts.others, 0);
 }
