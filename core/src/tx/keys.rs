@@ -45,6 +45,14 @@ impl KeyScope {
     pub fn for_htlcs(untrimmed: usize) -> KeyScope {
         if untrimmed == 0 { KeyScope::Balances } else { KeyScope::BalancesAndHtlcs }
     }
+
+    /// The keys of HTLC outputs, if they are wanted.
+    pub(crate) fn htlc_keys(self, derive: impl FnOnce() -> HtlcKeys) -> Option<HtlcKeys> {
+        match self {
+            KeyScope::Balances => None,
+            KeyScope::BalancesAndHtlcs => Some(derive()),
+        }
+    }
 }
 
 /// All public keys of one commitment.
@@ -70,32 +78,16 @@ impl CommitmentKeys {
         per_commitment_point: PublicKey,
         scope: KeyScope,
     ) -> CommitmentKeys {
-        let revocation = revocation_pubkey(&counterparty.revocation, &per_commitment_point);
-        CommitmentKeys::with_revocation(owner, counterparty, per_commitment_point, revocation, scope)
-    }
-
-    /// The rest of the keys once the costly one is known.
-    pub(crate) fn with_revocation(
-        owner: &Basepoints,
-        counterparty: &Basepoints,
-        per_commitment_point: PublicKey,
-        revocation: PublicKey,
-        scope: KeyScope,
-    ) -> CommitmentKeys {
-        let point = per_commitment_point.serialize();
-        let htlc = match scope {
-            KeyScope::Balances => None,
-            KeyScope::BalancesAndHtlcs => Some(HtlcKeys {
-                owner: derive_with(&owner.htlc, &point),
-                counterparty: derive_with(&counterparty.htlc, &point),
-            }),
-        };
+        let point = &per_commitment_point;
         CommitmentKeys {
             per_commitment_point,
-            revocation,
-            delayed: derive_with(&owner.delayed_payment, &point),
+            revocation: revocation_pubkey(&counterparty.revocation, point),
+            delayed: derive_pubkey(&owner.delayed_payment, point),
             counterparty_payment: counterparty.payment,
-            htlc,
+            htlc: scope.htlc_keys(|| HtlcKeys {
+                owner: derive_pubkey(&owner.htlc, point),
+                counterparty: derive_pubkey(&counterparty.htlc, point),
+            }),
         }
     }
 }
@@ -109,15 +101,23 @@ fn tweak(a: &[u8; 33], b: &[u8; 33]) -> Scalar {
     Scalar::from_be_bytes(hash).expect("no hash is known that reaches the group order")
 }
 
-fn derive_with(basepoint: &PublicKey, point: &[u8; 33]) -> PublicKey {
+/// `pubkey = basepoint + SHA256(per_commitment_point || basepoint) * G` (BOLT 3, "Key Derivation").
+pub fn derive_pubkey(basepoint: &PublicKey, per_commitment_point: &PublicKey) -> PublicKey {
     basepoint
-        .add_exp_tweak(SECP256K1, &tweak(point, &basepoint.serialize()))
+        .add_exp_tweak(SECP256K1, &tweak(&per_commitment_point.serialize(), &basepoint.serialize()))
         .expect("a sum at infinity needs a basepoint that is a fixed point of the hash")
 }
 
-/// `pubkey = basepoint + SHA256(per_commitment_point || basepoint) * G` (BOLT 3, "Key Derivation").
-pub fn derive_pubkey(basepoint: &PublicKey, per_commitment_point: &PublicKey) -> PublicKey {
-    derive_with(basepoint, &per_commitment_point.serialize())
+/// The same for who knows the basepoint's secret, which is faster.
+pub(crate) fn derive_own_pubkey(
+    secret: &SecretKey,
+    basepoint: &PublicKey,
+    per_commitment_point: &PublicKey,
+) -> PublicKey {
+    let mut secret = derive_seckey(secret, basepoint, per_commitment_point);
+    let key = secret.public_key(SECP256K1);
+    secret.non_secure_erase();
+    key
 }
 
 /// The secret of [`derive_pubkey`], for who knows the basepoint's.

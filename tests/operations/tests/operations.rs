@@ -310,8 +310,14 @@ fn a_direct_payment_takes_few_operations_on_the_curve() {
     assert_eq!((signs, verifies), (7, 7));
     // Eight sets of keys: four commitments, each at both ends.
     assert_eq!(recovers - 1, 8, "the revocation key of each set");
-    assert_eq!(additions, 8 + 4 * 2, "the delayed key of each set, and both HTLC keys where there is an HTLC");
-    assert_eq!(creates, 4 + 4 + 1, "a point for each commitment, the check of each secret, the onion's first point");
+    // The delayed key of each set, and both HTLC keys where there is an HTLC: the peer's by addition, our own from its
+    // secret.
+    assert_eq!(additions, 4 + 4);
+    assert_eq!(
+        creates,
+        4 + 4 + 4 + 4 + 1,
+        "and a point for each commitment, a check of each secret, the onion's point"
+    );
     assert_eq!(ecdhs, 2, "one at either end of the onion");
     assert!(rest <= 40);
     // The point after next in each `revoke_and_ack`, the onion's point, the payee as a hop.
