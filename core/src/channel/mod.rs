@@ -51,7 +51,7 @@ pub use open::{OpenRequest, Opening, Progress};
 pub use params::{ChannelConfig, Params, PeerPolicy, Policy};
 pub use rows::{ChannelRow, Funding, FundingStatus, Phase, Spent, Stored};
 pub use terms::{ChannelType, OpenFeatures};
-pub use updates::Offer;
+pub use updates::{INVALID_ONION_BLINDING, Offer};
 
 use commit::KeyRing;
 use ledger::Spec;
