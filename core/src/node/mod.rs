@@ -16,6 +16,7 @@ macro_rules! lend {
             rng: &mut $node.rng,
             out: $io.out,
             effects: &mut $node.effects,
+            scratch: &mut $node.scratch,
         }
     };
 }
@@ -115,7 +116,7 @@ pub struct Node {
     pub(crate) chain: Chain,
     pub(crate) rng: Rng,
     pub(crate) peers: Peers,
-    pub(crate) channels: BTreeMap<ChannelKey, Channel>,
+    pub(crate) channels: BTreeMap<ChannelKey, Box<Channel>>,
     pub(crate) index: ChannelIndex,
     pub(crate) openings: BTreeMap<ChannelKey, opening::Pending>,
     pub(crate) next_channel: u32,
@@ -128,6 +129,7 @@ pub struct Node {
     pub(crate) invoices: Invoices,
     pub(crate) wallet: Wallet,
     pub(crate) effects: Vec<Effect>,
+    pub(crate) scratch: channel::Scratch,
     pub(crate) dirty: BTreeSet<ChannelKey>,
     pub(crate) timers: Timers<NodeTimer>,
     pub(crate) queries: BTreeMap<QueryId, history::Query>,
@@ -172,6 +174,7 @@ encode_fields!(Node {
     invoices,
     wallet,
     effects,
+    scratch,
     dirty,
     timers,
     queries,
