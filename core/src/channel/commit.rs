@@ -13,7 +13,7 @@ use crate::tx::{CommitmentHtlc, CommitmentInput, CommitmentTx, KeyScope, Obscure
 use crate::wire::{self, Message};
 
 use super::ledger::{Age, Detail, HtlcState, Moved, Removal, Spec, Stage, Step};
-use super::rows::{ChannelRow, SecretRow, SignatureRow, channel_key};
+use super::rows::{ChannelRow, SecretRow, SignatureRow, Signed, channel_key};
 use super::{Channel, ChannelError, Cx, Effect, Failure, Link, Phase};
 
 /// What is prepared once from the keys of both sides.
@@ -202,13 +202,14 @@ impl Channel {
         let commitment = self.build(cx, number, CommitmentOf::Local(number), Age::Next);
         let htlc_signatures: Vec<Sig> = signed.htlc_signatures.iter().collect();
         let checked = commitment.check_signatures(&signed.signature, &htlc_signatures);
+        let made = signed_of(&commitment);
         self.buffers = Some(commitment);
         checked?;
 
         let mut moved = Vec::new();
         self.ledger.step(Step::RecvCommit, &mut moved);
         self.ledger.step(Step::SendRevoke, &mut moved);
-        self.signature = SignatureRow { number, signature: signed.signature, htlc_signatures };
+        self.signature = SignatureRow { number, signature: signed.signature, htlc_signatures, signed: Some(made) };
         self.put_signature(cx);
         cx.signer.local_signed(self.row.keys, number).expect("numbers follow each other");
         let moved = coalesce(moved);
@@ -367,6 +368,11 @@ impl Channel {
         let local = local.expect("the latest commitment is neither revoked nor without the peer's signatures");
         commitment.signed(PerSide { local, remote: self.signature.signature })
     }
+}
+
+/// What people are told of a commitment.
+pub(super) fn signed_of(commitment: &CommitmentTx) -> Signed {
+    Signed { txid: commitment.txid, fee: commitment.fee() }
 }
 
 /// Two steps in one turn may move an update twice: it is written and told once, as what it became.

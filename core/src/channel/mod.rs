@@ -22,6 +22,7 @@ pub mod rows;
 mod terms;
 #[cfg(test)]
 mod tests;
+mod totals;
 mod update;
 mod updates;
 
@@ -49,8 +50,9 @@ pub use limits::{Excess, Refusal};
 pub use onchain_htlc::{OurHtlc, TheirHtlc};
 pub use open::{OpenRequest, Opening, Progress};
 pub use params::{ChannelConfig, Params, PeerPolicy, Policy};
-pub use rows::{ChannelRow, Funding, FundingStatus, Phase, Spent, Stored};
+pub use rows::{ChannelRow, Funding, FundingStatus, Phase, Signed, Spent, Stored};
 pub use terms::{ChannelType, OpenFeatures};
+pub use totals::{Flow, Totals};
 pub use updates::Offer;
 
 use commit::KeyRing;
@@ -104,6 +106,7 @@ pub struct Channel {
     key: ChannelKey,
     row: ChannelRow,
     ledger: Ledger,
+    totals: Totals,
     remote_points: RemotePoints,
     secrets: SecretStore,
     signature: SignatureRow,
@@ -141,7 +144,7 @@ impl Channel {
     pub(super) fn from_parts(
         key: ChannelKey,
         row: ChannelRow,
-        mut ledger: Ledger,
+        (mut ledger, totals): (Ledger, Totals),
         remote_points: RemotePoints,
         signature: SignatureRow,
         onions: BTreeMap<HtlcKey, Box<[u8; ONION_SIZE]>>,
@@ -155,6 +158,7 @@ impl Channel {
             key,
             row,
             ledger,
+            totals,
             remote_points,
             secrets,
             signature,
@@ -263,6 +267,16 @@ impl Channel {
     /// The updates.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// What has passed through it.
+    pub fn totals(&self) -> &Totals {
+        &self.totals
+    }
+
+    /// Our latest commitment, for people; `None` if an older build wrote it down.
+    pub fn last_commitment(&self) -> Option<Signed> {
+        self.signature.signed
     }
 
     /// Where it is in its life.
