@@ -18,6 +18,11 @@ impl Rate {
         Rate { fee_sat, vsize }
     }
 
+    /// In satoshi per 1,000 vbytes, rounded down: as bitcoind compares feerates where it does not order by them.
+    pub(super) fn per_kvb(self) -> u64 {
+        self.fee_sat * 1_000 / self.vsize
+    }
+
     /// Is it below so many satoshi per 1,000 vbytes? Fees are rounded up as bitcoind does.
     pub(super) fn is_below(self, per_kvb: u64) -> bool {
         self.fee_sat < fee_at(per_kvb, self.vsize)

@@ -61,16 +61,18 @@ impl Pair {
 
     /// Gives a transaction to both. The answer is whether it was taken.
     pub(crate) fn send(&mut self, what: &str, tx: &Transaction) -> bool {
-        let ours = self.model.broadcast(tx).map_err(|refused| (refused.reason(), format!("{refused:?}")));
+        let ours = self.model.broadcast(tx).map_err(|refused| (refused.reason(), refused));
         let request = json!([serialize_hex(tx), 0, "21000000"]);
         let theirs = match self.bitcoind.try_call("sendrawtransaction", request).expect("it runs") {
             // It has the transaction in a block already.
             Err(RpcError { code: -27, .. }) | Ok(_) => Ok(()),
-            Err(error) => Err(error.message),
+            Err(error) => Err((error.message, error.code)),
         };
         let agree = match (&ours, &theirs) {
             (Ok(()), Ok(())) => true,
-            (Err((reason, _)), Err(message)) => class(message).contains(reason),
+            (Err((reason, refused)), Err((message, code))) => {
+                class(message).contains(reason) && i64::from(refused.rpc_code()) == *code
+            }
             _ => false,
         };
         self.count(ours.as_ref().err().map_or("ok", |(reason, _)| reason));
@@ -92,10 +94,7 @@ impl Pair {
         );
         let agree = match &ours {
             Ok(()) => theirs.is_empty(),
-            // It does not tell them apart.
-            Err(PackageRefused::NotChildWithParents | PackageRefused::NotSorted) => {
-                theirs[0].contains("package topology disallowed")
-            }
+            Err(PackageRefused::NotChildWithParents) => theirs[0].contains("package topology disallowed"),
             Err(refused) => theirs.iter().any(|message| class(message).contains(refused.reason())),
         };
         self.count(&format!("package {}", ours.as_ref().map_or_else(PackageRefused::reason, |()| "ok")));
