@@ -30,6 +30,8 @@ mod payments;
 mod peers;
 mod requests;
 mod restore;
+mod snapshot;
+mod verdicts;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -38,6 +40,7 @@ use crate::channel::{self, Channel, Cx, Effect, Opening};
 use crate::clock::{Clock, Mono};
 use crate::command::{Command, Level, Note, Sink};
 use crate::config::Config;
+use crate::encoding::encode_fields;
 use crate::event::{ChainEvent, Event};
 use crate::ids::{BlockHeight, ChannelId, ChannelKey, ConnId, NodeId, QueryId, RequestId, ShortChannelId};
 use crate::invoices::Invoices;
@@ -55,6 +58,7 @@ use crate::wallet::Wallet;
 use crate::wire::{Features, Message};
 
 pub use restore::{Boot, RestoreError};
+pub use snapshot::ThawError;
 
 /// What a step may use from outside.
 pub(crate) struct Io<'a> {
@@ -91,7 +95,7 @@ impl Io<'_> {
 }
 
 /// Deadlines that belong to no other room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
 pub(crate) enum NodeTimer {
     /// A `pay` must not try again after this.
     Retry { payment: u64 },
@@ -99,6 +103,8 @@ pub(crate) enum NodeTimer {
     WaitBlock { request: RequestId },
     /// A client waits for an opening or a close no longer than this.
     Patience { request: RequestId },
+    /// A client waits no longer for the backend's verdict.
+    Verdict { request: RequestId },
     /// A channel's old policy counts no longer.
     OldPolicy { channel: ChannelKey },
 }
@@ -115,6 +121,8 @@ pub struct Node {
     pub(crate) channels: BTreeMap<ChannelKey, Channel>,
     pub(crate) index: ChannelIndex,
     pub(crate) openings: BTreeMap<ChannelKey, opening::Pending>,
+    /// What the wallet keeps for openings.
+    pub(crate) holds: BTreeMap<ChannelKey, opening::HoldRow>,
     pub(crate) next_channel: u32,
     pub(crate) outgoing: Outgoing,
     pub(crate) incoming: Incoming,
@@ -131,6 +139,7 @@ pub struct Node {
     pub(crate) next_query: u64,
     pub(crate) transaction_queries: BTreeMap<QueryId, (RequestId, crate::wallet::TransactionsQuery)>,
     pub(crate) block_waiters: BTreeMap<RequestId, BlockHeight>,
+    pub(crate) verdict_waiters: BTreeMap<bitcoin::Txid, Vec<verdicts::Waiter>>,
     pub(crate) close_waiters: BTreeMap<ChannelKey, Vec<RequestId>>,
     pub(crate) ping_waiters: BTreeMap<NodeId, VecDeque<RequestId>>,
     pub(crate) fees_collected: crate::amount::Msat,
@@ -147,6 +156,45 @@ pub(crate) struct ChannelIndex {
     pub(crate) by_peer: BTreeSet<(NodeId, ChannelKey)>,
     pub(crate) by_funding: BTreeMap<bitcoin::Txid, BTreeSet<ChannelKey>>,
 }
+
+encode_fields!(Node {
+    id,
+    config,
+    channel_config,
+    features,
+    chain,
+    rng,
+    peers,
+    channels,
+    index,
+    openings,
+    next_channel,
+    outgoing,
+    incoming,
+    forwards,
+    replays,
+    old_policies,
+    update_timestamps,
+    invoices,
+    wallet,
+    effects,
+    dirty,
+    timers,
+    queries,
+    next_query,
+    transaction_queries,
+    block_waiters,
+    close_waiters,
+    ping_waiters,
+    fees_collected,
+    hollow_channels,
+    recent as foreign_values,
+    holds,
+    verdict_waiters as foreign_keys,
+    claims as foreign_keys,
+});
+
+encode_fields!(ChannelIndex { by_id, by_scid, by_peer, by_funding as foreign_keys });
 
 impl ChannelIndex {
     pub(crate) fn of_peer(&self, peer: NodeId) -> impl Iterator<Item = ChannelKey> + '_ {
@@ -247,6 +295,7 @@ impl Node {
                     io.reply(request, Err(RequestError::new(RequestError::WAIT_TIMEOUT, text)));
                 }
                 NodeTimer::Patience { request } => self.on_patience_over(io, request),
+                NodeTimer::Verdict { request } => self.on_verdict_late(io, request),
                 NodeTimer::OldPolicy { channel } => {
                     self.old_policies.remove(&channel);
                 }
@@ -287,6 +336,7 @@ impl Node {
         self.invoices.forget_request(id);
         self.block_waiters.remove(&id);
         self.timers.clear(NodeTimer::WaitBlock { request: id });
+        self.forget_verdict_waiter(id);
         self.queries.retain(|_, query| query.request() != Some(id));
     }
 

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use super::route::FinalData;
 use super::rows::{PartRow, PartState, PaymentRow};
+use super::waiting::Waiting;
 use crate::amount::Msat;
 use crate::clock::Mono;
 use crate::ids::{ChannelKey, NodeId, PaymentHash, PaymentSecret, Preimage, RequestId, ShortChannelId};
@@ -15,7 +16,7 @@ use crate::invoice::RouteHintHop;
 use crate::limits::{PAYMENTS_IN_FLIGHT_MAX, WAITERS_MAX};
 
 /// A payment that has not ended.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, bincode::Encode, bincode::Decode)]
 pub struct Payment {
     /// As stored.
     pub row: PaymentRow,
@@ -51,7 +52,7 @@ impl Payment {
 }
 
 /// What `pay` and `xpay` may still do for a payment.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, bincode::Encode, bincode::Decode)]
 pub struct Drive {
     /// Who is answered at the end, and in which form.
     pub reply: RequestId,
@@ -79,6 +80,8 @@ pub struct Drive {
     pub multi_part: bool,
     /// No new attempt after this.
     pub retry_until: Mono,
+    /// Unix seconds: the destination takes nothing any more.
+    pub expires_at_s: u64,
     /// Channels that failed or that the caller excludes: our own by their key…
     pub avoid: Vec<ChannelKey>,
     /// … and those of hints by their name.
@@ -96,7 +99,7 @@ pub struct Drive {
 }
 
 /// The form of the answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub enum Style {
     /// As `pay` answers.
     Pay,
@@ -112,14 +115,14 @@ impl Drive {
 }
 
 /// A part that has not ended.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, bincode::Encode, bincode::Decode)]
 pub struct Part {
     /// As stored.
     pub row: PartRow,
 }
 
 /// Waits for a part or for a whole payment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Waiter {
     /// Who.
     pub request: RequestId,
@@ -134,7 +137,7 @@ pub struct Waiter {
 }
 
 /// All outgoing payments in flight.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, bincode::Encode, bincode::Decode)]
 pub struct Outgoing {
     next_payment: u64,
     next_part: u64,
@@ -142,6 +145,8 @@ pub struct Outgoing {
     by_hash: BTreeMap<(PaymentHash, u64), u64>,
     parts: BTreeMap<u64, Part>,
     waiters: Vec<Waiter>,
+    /// Payments that wait for room.
+    pub waiting: Waiting,
 }
 
 /// Too much is in flight already.
@@ -281,6 +286,7 @@ impl Outgoing {
     pub fn end(&mut self, index: u64) -> Option<Payment> {
         let payment = self.payments.remove(&index)?;
         self.by_hash.remove(&(payment.row.payment_hash, payment.row.group));
+        self.waiting.leave(index);
         Some(payment)
     }
 

@@ -277,6 +277,11 @@ pub enum TrucViolation {
 }
 
 impl Refused {
+    /// Could an honest node not know better: was somebody else's transaction faster?
+    pub fn is_a_race(&self) -> bool {
+        matches!(self.reason(), "txn-mempool-conflict" | "bad-txns-inputs-missingorspent" | "txn-already-known")
+    }
+
     /// bitcoind's reject reason.
     pub fn reason(&self) -> &'static str {
         match self {
