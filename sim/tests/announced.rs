@@ -10,7 +10,7 @@ use leyden_core::request::{AmountOrAll, Request, Response};
 use leyden_sim::World;
 
 /// Two nodes, and the funding of a channel that shall be announced, in no block.
-fn funded(seed: u8) -> World {
+fn funded(seed: u64) -> World {
     let mut world = World::new(seed, 2, |_, _| {});
     world.run_until_quiet();
     world.faucet(0, Sat(3_000_000));

@@ -30,7 +30,7 @@ fn fund(world: &World, amount: Sat) -> Request {
 }
 
 /// Two nodes that are connected; the first has coins in three outputs.
-fn pair(seed: u8) -> World {
+fn pair(seed: u64) -> World {
     let mut world = World::new(seed, 2, |_, _| {});
     world.run_until_quiet();
     for _ in 0..3 {

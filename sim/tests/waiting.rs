@@ -11,7 +11,7 @@ use leyden_core::request::{Request, RequestError, Response};
 use leyden_sim::{CrashPlan, CrashPoint, World};
 
 /// Two nodes and one channel of so much, all of it with the first.
-fn pair(seed: u8, amount: Sat) -> World {
+fn pair(seed: u64, amount: Sat) -> World {
     let mut world = World::new(seed, 2, |_, _| {});
     world.run_until_quiet();
     world.faucet(0, Sat(amount.0 * 2));

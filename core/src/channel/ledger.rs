@@ -44,8 +44,17 @@ pub enum Moved {
     Removed(HtlcKey, Box<Htlc>),
 }
 
+impl Moved {
+    /// Which HTLC.
+    pub fn key(&self) -> HtlcKey {
+        match self {
+            Moved::Advanced(key) | Moved::Added(key) | Moved::Removed(key, _) => *key,
+        }
+    }
+}
+
 /// What one commitment shows of an HTLC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
 pub struct SpecHtlc {
     /// Which.
     pub key: HtlcKey,
@@ -58,7 +67,7 @@ pub struct SpecHtlc {
 }
 
 /// What one commitment must show. Derived, never stored.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Spec {
     /// What each side owns outright, before fees; below zero in a `Worst` that cannot happen without other
     /// updates that we did not count.
@@ -79,7 +88,7 @@ pub struct Received {
 }
 
 /// The updates of one channel, the same for all its fundings.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Ledger {
     opener: Side,
     counters: Counters,

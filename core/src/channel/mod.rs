@@ -19,6 +19,7 @@ pub mod params;
 mod ready;
 mod reestablish;
 pub mod rows;
+mod scratch;
 mod terms;
 #[cfg(test)]
 mod tests;
@@ -39,7 +40,7 @@ use crate::onion::ONION_SIZE;
 use crate::rng::Rng;
 use crate::side::Side;
 use crate::signer::Signer;
-use crate::tx::{CommitmentTx, SecretStore};
+use crate::tx::SecretStore;
 use crate::wire::{self, Message};
 
 pub use close::CloseTerms;
@@ -51,12 +52,12 @@ pub use onchain_htlc::{OurHtlc, TheirHtlc};
 pub use open::{OpenRequest, Opening, Progress};
 pub use params::{ChannelConfig, Params, PeerPolicy, Policy};
 pub use rows::{ChannelRow, Funding, FundingStatus, Phase, Signed, Spent, Stored};
+pub use scratch::Scratch;
 pub use terms::{ChannelType, OpenFeatures};
 pub use totals::{Flow, Totals};
-pub use updates::Offer;
+pub use updates::{INVALID_ONION_BLINDING, Offer};
 
 use commit::KeyRing;
-use ledger::Spec;
 use rows::{RemotePoints, SignatureRow};
 
 /// What a channel may use while it works.
@@ -75,10 +76,15 @@ pub struct Cx<'a> {
     pub out: &'a mut dyn Sink,
     /// Where facts for the node go.
     pub effects: &'a mut Vec<Effect>,
+    /// Memory to work in.
+    pub scratch: &'a mut Scratch,
 }
 
+/// Lists of what is on its way keep memory for so many between messages, and give back what more took.
+const KEPT_SMALL: usize = 4;
+
 /// Is the peer here? Never written down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub enum Link {
     /// No.
     Offline,
@@ -95,6 +101,7 @@ pub enum Link {
 }
 
 /// An onion that may be needed again.
+#[derive(bincode::Encode, bincode::Decode)]
 pub(crate) struct KeptOnion {
     onion: Box<[u8; ONION_SIZE]>,
     /// Does it have a row?
@@ -102,6 +109,7 @@ pub(crate) struct KeptOnion {
 }
 
 /// One channel.
+#[derive(bincode::Encode, bincode::Decode)]
 pub struct Channel {
     key: ChannelKey,
     row: ChannelRow,
@@ -131,12 +139,6 @@ pub struct Channel {
     shutdown_unsent: bool,
     /// Did we answer `announcement_signatures` of a peer that had them all, on this connection?
     announcement_answered: bool,
-    /// Memory that is used again.
-    spec: Spec,
-    /// Likewise.
-    htlc_sigs: Vec<Sig>,
-    /// Likewise: the commitment that was built last.
-    buffers: Option<CommitmentTx>,
 }
 
 impl Channel {
@@ -173,9 +175,6 @@ impl Channel {
             close_terms: None,
             shutdown_unsent: false,
             announcement_answered: false,
-            spec: Spec::default(),
-            htlc_sigs: Vec::new(),
-            buffers: None,
         }
     }
 

@@ -19,7 +19,7 @@ use secp256k1::PublicKey;
 use super::ledger::{Counters, Htlc, HtlcKey, Ledger, Moved};
 use super::params::{Params, PeerPolicy, Policy};
 use super::totals::Totals;
-use super::{Channel, CloseReason, Cx, Spender};
+use super::{Channel, CloseReason, Cx, KEPT_SMALL, Spender};
 
 /// Where a channel is in its life. Being offline is not a phase.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
@@ -151,11 +151,13 @@ impl RowValue for ChannelRow {
 }
 
 /// The peer's per-commitment points, parsed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct RemotePoints {
     /// Of its oldest commitment that is not revoked.
+    #[bincode(with_serde)]
     pub current: PublicKey,
     /// Of the one after; `None` until `channel_ready`.
+    #[bincode(with_serde)]
     pub next: Option<PublicKey>,
 }
 
@@ -261,6 +263,19 @@ struct SignatureRow1 {
     number: u64,
     signature: Sig,
     htlc_signatures: Vec<Sig>,
+}
+
+impl SignatureRow {
+    /// Takes the place of the signatures before.
+    pub(super) fn keep(&mut self, number: u64, signature: Sig, htlc_signatures: &[Sig], signed: Signed) {
+        (self.number, self.signature, self.signed) = (number, signature, Some(signed));
+        self.htlc_signatures.clear();
+        self.htlc_signatures.extend_from_slice(htlc_signatures);
+        // What hundreds of HTLCs took is given back once they are gone.
+        if htlc_signatures.len() <= KEPT_SMALL {
+            self.htlc_signatures.shrink_to(KEPT_SMALL);
+        }
+    }
 }
 
 impl RowValue for SignatureRow {

@@ -16,6 +16,7 @@ macro_rules! lend {
             rng: &mut $node.rng,
             out: $io.out,
             effects: &mut $node.effects,
+            scratch: &mut $node.scratch,
         }
     };
 }
@@ -30,6 +31,7 @@ mod payments;
 mod peers;
 mod requests;
 mod restore;
+mod snapshot;
 mod verdicts;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -39,6 +41,7 @@ use crate::channel::{self, Channel, Cx, Effect, Opening};
 use crate::clock::{Clock, Mono};
 use crate::command::{Command, Level, Note, Sink};
 use crate::config::Config;
+use crate::encoding::encode_fields;
 use crate::event::{ChainEvent, Event};
 use crate::ids::{BlockHeight, ChannelId, ChannelKey, ConnId, NodeId, QueryId, RequestId, ShortChannelId};
 use crate::invoices::Invoices;
@@ -56,6 +59,7 @@ use crate::wallet::Wallet;
 use crate::wire::{Features, Message};
 
 pub use restore::{Boot, RestoreError};
+pub use snapshot::ThawError;
 
 /// What a step may use from outside.
 pub(crate) struct Io<'a> {
@@ -92,7 +96,7 @@ impl Io<'_> {
 }
 
 /// Deadlines that belong to no other room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
 pub(crate) enum NodeTimer {
     /// A `pay` must not try again after this.
     Retry { payment: u64 },
@@ -115,7 +119,7 @@ pub struct Node {
     pub(crate) chain: Chain,
     pub(crate) rng: Rng,
     pub(crate) peers: Peers,
-    pub(crate) channels: BTreeMap<ChannelKey, Channel>,
+    pub(crate) channels: BTreeMap<ChannelKey, Box<Channel>>,
     pub(crate) index: ChannelIndex,
     pub(crate) openings: BTreeMap<ChannelKey, opening::Pending>,
     /// What the wallet keeps for openings.
@@ -130,6 +134,7 @@ pub struct Node {
     pub(crate) invoices: Invoices,
     pub(crate) wallet: Wallet,
     pub(crate) effects: Vec<Effect>,
+    pub(crate) scratch: channel::Scratch,
     pub(crate) dirty: BTreeSet<ChannelKey>,
     pub(crate) timers: Timers<NodeTimer>,
     pub(crate) queries: BTreeMap<QueryId, history::Query>,
@@ -153,6 +158,46 @@ pub(crate) struct ChannelIndex {
     pub(crate) by_peer: BTreeSet<(NodeId, ChannelKey)>,
     pub(crate) by_funding: BTreeMap<bitcoin::Txid, BTreeSet<ChannelKey>>,
 }
+
+encode_fields!(Node {
+    id,
+    config,
+    channel_config,
+    features,
+    chain,
+    rng,
+    peers,
+    channels,
+    index,
+    openings,
+    next_channel,
+    outgoing,
+    incoming,
+    forwards,
+    replays,
+    old_policies,
+    update_timestamps,
+    invoices,
+    wallet,
+    effects,
+    scratch,
+    dirty,
+    timers,
+    queries,
+    next_query,
+    transaction_queries,
+    block_waiters,
+    close_waiters,
+    ping_waiters,
+    fees_collected,
+    hollow_channels,
+    recent as foreign_values,
+    holds,
+    verdict_waiters as foreign_keys,
+    claims as foreign_keys,
+});
+
+encode_fields!(ChannelIndex { by_id, by_scid, by_peer, by_funding as foreign_keys });
 
 impl ChannelIndex {
     pub(crate) fn of_peer(&self, peer: NodeId) -> impl Iterator<Item = ChannelKey> + '_ {

@@ -6,6 +6,7 @@ use super::{Io, Node};
 use crate::amount::Sat;
 use crate::channel::{Channel, ChannelError, OpenFeatures, OpenRequest, Opening, Progress};
 use crate::command::Level;
+use crate::encoding::encode_fields;
 use crate::ids::{ChannelId, ChannelKey, ConnId, KeysIndex, NodeId, RequestId};
 use crate::limits::{CHANNELS_MAX, CHANNELS_PER_PEER_MAX, UNFUNDED_CHANNELS_MAX, UNFUNDED_CHANNELS_PER_PEER_MAX};
 use crate::request::channel::{ChannelFunded, FundChannel};
@@ -16,6 +17,7 @@ use crate::wallet::{FundSpec, InputChoice, Pay};
 use crate::wire::{self, Feature, Message};
 
 /// An opening under way, and who waits for it.
+#[derive(bincode::Encode, bincode::Decode)]
 pub(crate) struct Pending {
     pub(crate) opening: Opening,
     funding: Option<FundingPlan>,
@@ -48,6 +50,8 @@ struct FundingPlan {
     only: Option<Vec<OutPoint>>,
     psbt: Option<(Psbt, u32)>,
 }
+
+encode_fields!(FundingPlan { request, feerate_per_kw, min_confirmations, only as foreign, psbt as psbt });
 
 impl Node {
     fn open_features(&self, node: NodeId) -> Option<(ConnId, OpenFeatures)> {
@@ -94,7 +98,7 @@ impl Node {
     /// Too many already? What costs a peer nothing must be bounded.
     fn opening_limit(&self, node: NodeId) -> Option<&'static str> {
         let hollow = |channel: &&Channel| channel.opener() == Side::Remote && channel.scid().is_none();
-        let of_peer = self.index.of_peer(node).filter_map(|key| self.channels.get(&key));
+        let of_peer = self.index.of_peer(node).filter_map(|key| Some(&**self.channels.get(&key)?));
         if self.channels.len() + self.openings.len() >= CHANNELS_MAX {
             Some("too many channels")
         } else if self.index.of_peer(node).count() >= CHANNELS_PER_PEER_MAX {
@@ -363,7 +367,7 @@ impl Node {
         if channel.opener() == Side::Remote && channel.scid().is_none() {
             self.hollow_channels += 1;
         }
-        self.channels.insert(key, channel);
+        self.channels.insert(key, Box::new(channel));
     }
 
     fn abandon_opening(&mut self, io: &mut Io<'_>, key: ChannelKey, reason: &str, answer: bool) {

@@ -17,11 +17,13 @@ use crate::request::{RequestError, Response};
 const VERDICT_WAIT_MS: u64 = 60_000;
 
 /// One that waits.
+#[derive(bincode::Encode, bincode::Decode)]
 pub(crate) struct Waiter {
     request: RequestId,
     /// The answer if all is well.
     response: Response,
     /// What was reserved for it, and for how many blocks.
+    #[bincode(with_serde)]
     reserved: Option<(Vec<OutPoint>, u32)>,
 }
 

@@ -12,7 +12,7 @@ use crate::limits::PAYMENTS_WAITING_MAX;
 use crate::payment::outgoing::TooMany;
 
 /// All payments that wait. A payment is named by its index, so that older ones come first.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, bincode::Encode, bincode::Decode)]
 pub struct Waiting {
     queues: BTreeMap<NodeId, Queue>,
     /// The other way round.
@@ -21,7 +21,7 @@ pub struct Waiting {
     stirred: BTreeSet<NodeId>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, bincode::Encode, bincode::Decode)]
 struct Queue {
     payments: BTreeSet<u64>,
     /// No channel with this peer takes anything, however small.

@@ -20,6 +20,7 @@ use crate::store::Table;
 const WINDOW: usize = 256;
 
 /// What is listed.
+#[derive(bincode::Encode, bincode::Decode)]
 pub(super) enum Listing {
     Pays(ListPays),
     SendPays(ListPays),
@@ -78,6 +79,7 @@ impl Listing {
 }
 
 /// What the answer is made of so far.
+#[derive(bincode::Encode, bincode::Decode)]
 enum Found {
     Pays(Vec<PayInfo>),
     /// By number: they do not come in its order.
@@ -86,6 +88,7 @@ enum Found {
     Invoices(Vec<InvoiceInfo>),
 }
 
+#[derive(bincode::Encode, bincode::Decode)]
 enum Stage {
     /// Heads come next, from this key.
     Heads { from: Vec<u8> },
@@ -96,6 +99,7 @@ enum Stage {
 }
 
 /// One list that is being made.
+#[derive(bincode::Encode, bincode::Decode)]
 pub(super) struct List {
     listing: Listing,
     stage: Stage,

@@ -24,7 +24,7 @@ pub(super) use show::part_info;
 use show::pay_info;
 
 /// Keys to read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, bincode::Encode, bincode::Decode)]
 struct Span {
     table: Table,
     from: Vec<u8>,
@@ -42,6 +42,7 @@ impl Span {
     }
 }
 
+#[derive(bincode::Encode, bincode::Decode)]
 struct OwnedRow {
     table: Table,
     key: Vec<u8>,
@@ -49,11 +50,13 @@ struct OwnedRow {
 }
 
 /// A question under way.
+#[derive(bincode::Encode, bincode::Decode)]
 pub(crate) struct Query {
     request: RequestId,
     work: Work,
 }
 
+#[derive(bincode::Encode, bincode::Decode)]
 enum Work {
     /// About few rows, which are gathered before the answer is made.
     Few(Few),
@@ -61,12 +64,14 @@ enum Work {
     List(Box<List>),
 }
 
+#[derive(bincode::Encode, bincode::Decode)]
 struct Few {
     question: Question,
     spans: VecDeque<Span>,
     rows: Vec<OwnedRow>,
 }
 
+#[derive(bincode::Encode, bincode::Decode)]
 enum Question {
     /// Was this hash paid already? Then tell; else do what was asked.
     Paid {
@@ -100,6 +105,7 @@ enum Question {
 }
 
 /// What is to be done with an invoice that was read back.
+#[derive(bincode::Encode, bincode::Decode)]
 pub(super) enum InvoiceThen {
     Show,
     Delete(DelInvoice),
