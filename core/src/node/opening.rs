@@ -97,8 +97,8 @@ impl Node {
 
     /// Too many already? What costs a peer nothing must be bounded.
     fn opening_limit(&self, node: NodeId) -> Option<&'static str> {
-        let hollow = |channel: &&Box<Channel>| channel.opener() == Side::Remote && channel.scid().is_none();
-        let of_peer = self.index.of_peer(node).filter_map(|key| self.channels.get(&key));
+        let hollow = |channel: &&Channel| channel.opener() == Side::Remote && channel.scid().is_none();
+        let of_peer = self.index.of_peer(node).filter_map(|key| Some(&**self.channels.get(&key)?));
         if self.channels.len() + self.openings.len() >= CHANNELS_MAX {
             Some("too many channels")
         } else if self.index.of_peer(node).count() >= CHANNELS_PER_PEER_MAX {

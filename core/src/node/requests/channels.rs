@@ -2,7 +2,9 @@
 
 use crate::amount::{Msat, Sat};
 use crate::channel::ledger::Stage;
-use crate::channel::{Channel, CloseReason, CloseTerms, Flow, HtlcState as ChannelHtlcState, Link, Phase, Policy};
+use crate::channel::{
+    Channel, CloseReason, CloseTerms, Flow, HtlcState as ChannelHtlcState, Link, PeerPolicy, Phase, Policy,
+};
 use crate::ids::{ChannelKey, NodeId, RequestId};
 use crate::node::{Io, Node, NodeTimer};
 use crate::request::channel::{
@@ -222,15 +224,21 @@ impl Node {
 
     pub(super) fn graph_channels(&self, filter: &ListChannels) -> Vec<GraphChannel> {
         let mut found = Vec::new();
-        for channel in self.channels.values().filter(|channel| *channel.phase() == Phase::Open) {
+        for (key, channel) in self.channels.iter().filter(|(_, channel)| *channel.phase() == Phase::Open) {
             let Some(scid) = channel.scid().or(channel.row().alias.local) else { continue };
             let ours = channel.direction(self.id);
+            let public = channel.is_announced();
+            let told = PeerPolicy {
+                policy: channel.row().policy,
+                timestamp: self.update_timestamps.get(key).copied().unwrap_or(0),
+                disabled: false,
+            };
             let ends = [
-                (self.id, channel.peer(), ours, Some(channel.row().policy)),
-                (channel.peer(), self.id, 1 - ours, channel.peer_policy().map(|peer| peer.policy)),
+                (self.id, channel.peer(), ours, Some(&told)),
+                (channel.peer(), self.id, 1 - ours, channel.peer_policy()),
             ];
-            for (source, destination, direction, policy) in ends {
-                let Some(policy) = policy else { continue };
+            for (source, destination, direction, told) in ends {
+                let Some(PeerPolicy { policy, timestamp, disabled }) = told else { continue };
                 let wanted = match filter {
                     ListChannels::All => true,
                     ListChannels::Channel(wanted) => *wanted == scid,
@@ -243,13 +251,14 @@ impl Node {
                         destination,
                         short_channel_id: scid,
                         direction,
-                        public: channel.row().announce,
+                        public,
                         amount_msat: channel.capacity().to_msat(),
-                        message_flags: 1,
-                        channel_flags: direction,
-                        active: channel.is_up(),
-                        last_update_s: 0,
-                        policy: policy_info(&policy),
+                        // BOLT 7, the `channel_update` message: 1 is always set, 2 says that it is for the ends alone.
+                        message_flags: if public { 1 } else { 3 },
+                        channel_flags: direction | u8::from(*disabled) << 1,
+                        active: channel.is_up() && !disabled,
+                        last_update_s: *timestamp,
+                        policy: policy_info(policy),
                         features: Vec::new(),
                     });
                 }
