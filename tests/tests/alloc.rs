@@ -8,6 +8,7 @@ use leyden_core::wire::{
     CommitmentSigned, Cursor, Message, Rest, RevokeAndAck, Sigs, UpdateAddHtlc, UpdateFailHtlc, UpdateFulfillHtlc,
 };
 use leyden_tests::alloc::{Counting, allocations};
+use leyden_tests::pair::Pair;
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
@@ -82,4 +83,52 @@ fn no_message_of_a_payment_allocates() {
         }
     }
     assert_eq!(allocations() - before, 0);
+}
+
+#[test]
+fn a_payment_allocates_little() {
+    let mut pair = Pair::with_channel(|signer| signer);
+    for round in 0..20 {
+        let invoice = pair.invoice(&format!("{round}"), Msat(10_000_000));
+        pair.pay(invoice);
+    }
+    pair.a.allocations.clear();
+    pair.b.allocations.clear();
+    const ROUNDS: u64 = 20;
+    for round in 0..ROUNDS {
+        let invoice = pair.invoice(&format!("again {round}"), Msat(10_000_000));
+        pair.pay(invoice);
+    }
+    for (end, name) in [(&pair.a, "payer"), (&pair.b, "payee")] {
+        for (event, (count, sum)) in &end.allocations {
+            println!("{name} {event}: {sum} allocations in {count}");
+        }
+    }
+}
+
+/// What an open channel with a past holds of each end's heap.
+#[test]
+fn a_channel_holds_little_memory() {
+    const CHANNELS: i64 = 4;
+    const PAYMENTS: u64 = 100;
+    let mut pair = Pair::connected(|signer| signer);
+    let mut number = 0;
+    let mut held = [(0, 0); 2];
+    for held in &mut held {
+        for _ in 0..CHANNELS {
+            pair.open();
+        }
+        for _ in 0..PAYMENTS * CHANNELS as u64 {
+            number += 1;
+            // So much that each channel has its share, for it is soon exhausted.
+            let invoice = pair.invoice(&format!("{number}"), Msat(9_500_000));
+            pair.pay(invoice);
+        }
+        *held = (pair.a.heap.held, pair.b.heap.held);
+    }
+    let [before, after] = held;
+    let of_payer = (after.0 - before.0) / CHANNELS;
+    let of_payee = (after.1 - before.1) / CHANNELS;
+    println!("heap_per_channel_opener {of_payer} bytes");
+    println!("heap_per_channel_accepter {of_payee} bytes");
 }
