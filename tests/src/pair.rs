@@ -20,7 +20,7 @@ use leyden_core::request::wallet::AddressKind;
 use leyden_core::request::{AmountOrAll, Request, RequestError, Response};
 use leyden_core::signer::{KeysSigner, Signer};
 use leyden_core::store::{Row, Table};
-use leyden_core::wire::{Cursor, Message};
+use leyden_core::wire::{Cursor, Message, Ping};
 
 use crate::alloc::{allocations, aside, held};
 
@@ -234,7 +234,7 @@ impl<S: Signer> Pair<S> {
         let peer = self.b.node.id();
         self.a.ask(Request::FundChannel(Box::new(FundChannel {
             peer,
-            amount: AmountOrAll::Amount(Sat(1_000_000)),
+            amount: AmountOrAll::Amount(Sat(2_000_000)),
             feerate: None,
             announce: false,
             min_confirmations: 1,
@@ -249,7 +249,12 @@ impl<S: Signer> Pair<S> {
         self.a.reply();
         let funding = self.a.out.broadcast.pop().expect("the funding leaves");
         self.mine(Some(&funding));
-        (0..5).for_each(|_| self.mine(None));
+        self.blocks(5);
+    }
+
+    /// Mines empty blocks.
+    pub fn blocks(&mut self, count: u32) {
+        (0..count).for_each(|_| self.mine(None));
     }
 
     fn mine(&mut self, tx: Option<&Transaction>) {
@@ -274,6 +279,16 @@ impl<S: Signer> Pair<S> {
                 b.out.spare.push(a.receive(message));
             }
         }
+    }
+
+    /// The payee is asked whether it is there, and its answer is delivered.
+    pub fn ping(&mut self) {
+        let ping = Message::from(Ping { num_pong_bytes: 32, ignored: &[0; 16] });
+        let mut bytes = self.a.out.spare.pop().unwrap_or_default();
+        bytes.resize(ping.encoded_len(), 0);
+        ping.encode(&mut Cursor::new(&mut bytes)).expect("it has the length that it says");
+        self.a.out.sent.push_back(bytes);
+        self.drain();
     }
 
     /// The payee makes an invoice.
