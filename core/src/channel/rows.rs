@@ -11,7 +11,7 @@ use crate::ids::{BlockHeight, ChannelId, ChannelKey, HtlcId, KeysIndex, NodeId, 
 use crate::onion::ONION_SIZE;
 use crate::side::{PerSide, Side};
 use crate::signer::Signer;
-use crate::store::{Key, Row, RowError, RowValue, Table, decode_from};
+use crate::store::{Key, Row, RowError, RowValue, StoreValue, Table, decode_from, encode_into};
 use crate::tx::secrets::SecretSlot;
 use crate::tx::{Basepoints, CommitFormat, SecretStore};
 use secp256k1::PublicKey;
@@ -218,12 +218,32 @@ impl RowValue for HtlcRow {
     const TABLE: Table = Table::Htlc;
 }
 
+/// The same, written without a copy.
+struct HtlcRowRef<'a>(&'a Htlc);
+
+impl StoreValue for HtlcRowRef<'_> {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.push(HtlcRow::VERSION);
+        encode_into(self.0, out);
+    }
+}
+
 /// An onion to pass on.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct OnionRow(pub Box<[u8; ONION_SIZE]>);
 
 impl RowValue for OnionRow {
     const TABLE: Table = Table::Onion;
+}
+
+/// The same, written without a copy.
+struct OnionRowRef<'a>(&'a [u8; ONION_SIZE]);
+
+impl StoreValue for OnionRowRef<'_> {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.push(OnionRow::VERSION);
+        encode_into(self.0, out);
+    }
 }
 
 /// One slot of the store of the peer's revoked secrets.
@@ -432,7 +452,7 @@ impl Channel {
     /// Writes one HTLC.
     pub(super) fn put_htlc(&self, cx: &mut Cx<'_>, key: HtlcKey) {
         if let Some(htlc) = self.ledger.htlc(key) {
-            let row = HtlcRow(htlc.clone());
+            let row = HtlcRowRef(htlc);
             cx.out.emit(Command::Put { table: Table::Htlc, key: htlc_key(self.key, key).as_slice(), value: &row });
         }
     }
@@ -472,7 +492,7 @@ impl Channel {
 
     /// Keeps an onion over a restart.
     pub(super) fn put_onion(&self, cx: &mut Cx<'_>, key: HtlcKey, onion: &[u8; ONION_SIZE]) {
-        let row = OnionRow(Box::new(*onion));
+        let row = OnionRowRef(onion);
         cx.out.emit(Command::Put { table: Table::Onion, key: htlc_key(self.key, key).as_slice(), value: &row });
     }
 
