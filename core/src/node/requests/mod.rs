@@ -11,6 +11,7 @@ use crate::chain::{Backend, FEERATE_FLOOR_PER_KW};
 use crate::channel::Phase;
 use crate::command::Command;
 use crate::ids::{NodeId, RequestId};
+use crate::mutation::{Mutation, is_active};
 use crate::request::node::{
     FeerateEstimate, FeerateStyle, FeeratesByPurpose, FeeratesInfo, MessageSignature, NodeInfo, OurFeatures,
     WaitBlockHeight,
@@ -24,6 +25,9 @@ impl Node {
         let answer = match request {
             Request::Getinfo => Ok(Response::NodeInfo(Box::new(self.node_info()))),
             Request::Stop => {
+                if is_active(Mutation::ErrorOnStop) {
+                    self.tell_error(io);
+                }
                 io.out.emit(Command::Stop);
                 Ok(Response::Stopping)
             }
