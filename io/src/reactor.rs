@@ -363,13 +363,15 @@ impl<M: Machine> Reactor<M> {
             }
             peers.end(conn, reason, now_ms, notices);
         }
+        let has_broadcasts = !staged.broadcasts.is_empty();
         for tx in staged.broadcasts.drain(..) {
             driver.submit(&tx);
         }
-        if dev.has_orders()
-            && let Some(chain) = driver.hosted().cloned()
+        if let Some(chain) = driver.hosted().cloned()
+            && (has_broadcasts || dev.has_orders())
         {
-            // What the node has just broadcast shall be in the blocks.
+            // What was broadcast is in the mempool before its answer leaves, and before this node's own orders mine:
+            // whoever mines next, through any node of the process, has it in the block.
             driver.tick(now_ms);
             self.chain_has_more = true;
             dev.act(&chain, clock.wall, control, notices);

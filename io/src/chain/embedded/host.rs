@@ -17,8 +17,9 @@ use mio::unix::pipe;
 
 use super::file::{BlockFile, Found, OpenError};
 use crate::chain::rpc::{Answer, Call, ChainInfo, HeaderInfo, NetworkInfo, RpcError, code};
+use crate::seed::os_random;
 
-/// A new chain has so many blocks: their coinbases are the faucet's, and a third of them can be spent at once.
+/// A new chain has so many blocks: all coinbases but the first are the faucet's, and a third can be spent at once.
 const BLOCKS_AT_FIRST: u32 = 150;
 
 /// Why blocks or coins could not be made.
@@ -79,15 +80,29 @@ fn seconds(wall: Wall) -> u32 {
     u32::try_from(wall.0 / 1000).unwrap_or(u32::MAX)
 }
 
-fn params(height: u32, time_s: u32) -> Params {
+/// Nothing but the genesis block.
+fn empty(wall: Wall) -> Chain {
     // The clock is set before each block.
-    Params { height, time_s, spacing_s: 0, ..Params::default() }
+    Chain::new(Params { height: 0, time_s: seconds(wall), spacing_s: 0, ..Params::default() })
+}
+
+/// The first blocks. The salt is in the very first one, so that no two chains are taken for one another.
+fn new_chain(wall: Wall, salt: [u8; 16]) -> Chain {
+    const SPACING_S: u32 = 600;
+    let mut chain = empty(wall);
+    chain.set_miner(ScriptBuf::new_op_return(salt));
+    for age in (0..BLOCKS_AT_FIRST).rev() {
+        chain.set_time_s(seconds(wall).saturating_sub(age * SPACING_S));
+        chain.mine();
+        chain.set_miner(anyone_can_spend());
+    }
+    chain
 }
 
 impl SharedChain {
     /// A new chain that goes with the process.
     pub fn in_memory(wall: Wall) -> SharedChain {
-        let chain = Chain::new(params(BLOCKS_AT_FIRST, seconds(wall)));
+        let chain = new_chain(wall, [0; 16]);
         let hosted = Hosted { chain, file: None, written: HashSet::new(), broken: None, bells: Vec::new() };
         SharedChain(Arc::new(Mutex::new(hosted)))
     }
@@ -95,7 +110,8 @@ impl SharedChain {
     /// The chain of this file; a new one if there is none. The text says what was wrong with it and is mended.
     pub fn open(path: &Path, wall: Wall) -> Result<(SharedChain, Option<String>), OpenError> {
         let Found { file, blocks, bytes_cut } = BlockFile::open(path)?;
-        let mut chain = Chain::new(params(0, seconds(wall)));
+        let mut chain = empty(wall);
+        let io = |error| OpenError::Io { path: path.to_path_buf(), error };
         let mut written = HashSet::new();
         for (block, number) in blocks.into_iter().zip(1..) {
             written.insert(block.block_hash());
@@ -111,10 +127,10 @@ impl SharedChain {
             format!("{bytes_cut} bytes at the end of {path} are no whole block and were cut off: the chain goes on at {height}")
         });
         if written.is_empty() {
-            chain = Chain::new(params(BLOCKS_AT_FIRST, seconds(wall)));
+            chain = new_chain(wall, *os_random::<16>().map_err(io)?);
         }
         let mut hosted = Hosted { chain, file: Some(file), written, broken: None, bells: Vec::new() };
-        hosted.write().map_err(|error| OpenError::Io { path: path.to_path_buf(), error })?;
+        hosted.write().map_err(io)?;
         Ok((SharedChain(Arc::new(Mutex::new(hosted))), warning))
     }
 
