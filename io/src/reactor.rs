@@ -53,8 +53,8 @@ const DEADLINES_PER_TURN: usize = 8;
 /// How long the last answers to control clients may take.
 const FAREWELL_MS: u64 = 1_000;
 
-const SIGINT: i32 = 2;
-const SIGTERM: i32 = 15;
+pub(crate) const SIGINT: i32 = 2;
+pub(crate) const SIGTERM: i32 = 15;
 
 /// Why the loop ends.
 #[derive(Debug)]

@@ -16,6 +16,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use leyden_core::clock::Wall;
 
+use signal_hook_mio::v1_0::Signals;
+
+use crate::reactor::{SIGINT, SIGTERM};
 use fleet::{Ended, Fleet, Plan};
 use folder::Folder;
 
@@ -52,23 +55,32 @@ pub fn run(flags: &Playground) -> Result<(), String> {
     if let Some(nodes) = flags.nodes.filter(|nodes| !(NODES_MIN..=NODES_MAX).contains(nodes)) {
         return Err(format!("--nodes {nodes}: a playground has {NODES_MIN} to {NODES_MAX} nodes"));
     }
+    // From here on a signal does not end the process at once: the folder has to go, if it is not kept.
+    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(|error| format!("cannot listen for signals: {error}"))?;
     let mut folder = Folder::open(flags.dir.as_deref(), flags.nodes)?;
     if let Some(warning) = &folder.warning {
         eprintln!("leydend: {warning}");
     }
     let mut fleet = Fleet::new();
-    let played = play(flags, &mut folder, &mut fleet);
+    let played = play(flags, &mut folder, &mut fleet, &mut signals);
     let stopped = fleet.stop();
     let closed = folder.close();
     played.and(stopped).and(closed)
 }
 
-fn play(flags: &Playground, folder: &mut Folder, fleet: &mut Fleet) -> Result<(), String> {
+fn play(flags: &Playground, folder: &mut Folder, fleet: &mut Fleet, signals: &mut Signals) -> Result<(), String> {
     let chain = folder.chain.clone();
     let plan = Plan { dir: folder.path(), chain: &chain, base_port: flags.base_port, log_level: &flags.log_level };
-    let begun = (0..folder.nodes())
-        .try_for_each(|_| fleet.start_next(&plan))
-        .and_then(|()| setup::run(&fleet.members, folder.is_set_up()));
+    for _ in 0..folder.nodes() {
+        if signals.pending().next().is_some() {
+            return Ok(());
+        }
+        fleet.start_next(&plan)?;
+    }
+    let begun = match signals.pending().next() {
+        Some(_) => return Ok(()),
+        None => setup::run(&fleet.members, folder.is_set_up()),
+    };
     if let Err(error) = begun {
         // Whoever stops the process while it begins stops its nodes, and then nothing has failed.
         return match fleet.ended.try_recv() {
