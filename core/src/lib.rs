@@ -8,6 +8,7 @@ pub mod channel;
 pub mod clock;
 pub mod command;
 pub mod config;
+mod encoding;
 pub mod event;
 pub mod ids;
 pub mod invoice;
@@ -25,5 +26,7 @@ pub mod store;
 pub mod timer;
 pub mod transport;
 pub mod tx;
+#[cfg(test)]
+mod vectors;
 pub mod wallet;
 pub mod wire;

@@ -775,10 +775,9 @@ fn create_onion(create: &CreateOnion, session_key: &[u8; 32]) -> Result<OnionBui
             .node
             .parse()
             .map_err(|_| RequestError::invalid_params(format!("hops[{index}].pubkey is no node id")))?;
-        let Some((len, used)) = crate::onion::tlv::read_bigsize(&hop.payload) else {
+        let Ok((len, payload)) = crate::wire::BigSize::split(&hop.payload) else {
             return Err(RequestError::invalid_params(format!("hops[{index}].payload does not begin with its length")));
         };
-        let payload = &hop.payload[used..];
         if payload.len() as u64 != len {
             let text = format!("hops[{index}].payload says {len} bytes and has {}", payload.len());
             return Err(RequestError::invalid_params(text));

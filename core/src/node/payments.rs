@@ -4,9 +4,10 @@ use secp256k1::PublicKey;
 
 use super::{Io, Node};
 use crate::amount::Msat;
-use crate::channel::{Detail, Failure as HtlcFailure, Offer, Origin, Peeled, Refusal};
+use crate::channel::{Detail, Failure as HtlcFailure, INVALID_ONION_BLINDING, Offer, Origin, Peeled, Refusal};
 use crate::command::Level;
 use crate::ids::{BlockHeight, ChannelKey, HtlcId, PaymentHash, Preimage, ShortChannelId};
+use crate::onion::failure::Undecodable;
 use crate::onion::payload::{Final, Forward, Payload, PaymentData};
 use crate::onion::{self, Failure};
 use crate::payment::forward::{IncomingKey, Open, Veto, Wish};
@@ -74,6 +75,12 @@ impl Node {
         let Detail::Received { onion, .. } = htlc.detail.clone() else { return };
         match onion {
             Peeled::Malformed { code, sha256_of_onion } => {
+                self.with_channel(io, channel, |c, cx| c.fail_malformed_htlc(cx, id, sha256_of_onion, code));
+            }
+            // We offer no `option_route_blinding`: nobody made a path through us. BOLT 2, removing an HTLC: behind a path
+            // key there is one answer.
+            Peeled::Blinded { sha256_of_onion, .. } => {
+                let code = INVALID_ONION_BLINDING;
                 self.with_channel(io, channel, |c, cx| c.fail_malformed_htlc(cx, id, sha256_of_onion, code));
             }
             Peeled::Payload { shared_secret, payload, forward } => {
@@ -454,7 +461,7 @@ impl Node {
                             .unwrap_or_default()
                     }
                 };
-                match onion::failure::unwrap(&secrets, reason) {
+                match onion::failure::unwrap(&secrets, reason, None) {
                     Ok(attributed) => {
                         let mut raw = Vec::new();
                         attributed.failure.encode(&mut raw);
@@ -466,11 +473,12 @@ impl Node {
                             message: attributed.failure.name().to_owned(),
                         }
                     }
+                    // Where the damage comes from is known at times: that part of the route is not tried again.
                     Err(undecodable) => PartFailure {
-                        erring_index: None,
+                        erring_index: undecodable.hop().map(|hop| hop as u32 + 1),
                         code: 0,
                         raw: reason.to_vec(),
-                        by_destination: false,
+                        by_destination: undecodable == Undecodable::Empty { hop: secrets.len().saturating_sub(1) },
                         message: undecodable.to_string(),
                     },
                 }

@@ -136,11 +136,16 @@ impl Chain {
         }
         let parents = self.pool.parents(tx);
         let ancestors = self.pool.with_ancestors(parents.iter().copied());
-        if mode != Mode::Returning {
+        if mode == Mode::Returning {
+            // Blocks do not care for relationships, so what comes back from them may have any but too many ancestors.
+            let limits = Limits { descendant_count: u64::MAX, descendant_vsize: u64::MAX, ..self.limits() };
+            let within = self.within(1, vsize, &ancestors, limits);
+            within.map_err(|(limit, value)| Refused::ChainTooLong { limit, value })?;
+        } else {
             self.check_relatives(tx, vsize, &ancestors, &conflicts)?;
+            let may_evict = mode == Mode::Single;
+            conflicts.extend(truc::check_single(&self.pool, tx, vsize, &parents, &ancestors, &conflicts, may_evict)?);
         }
-        let may_evict = mode == Mode::Single;
-        conflicts.extend(truc::check_single(&self.pool, tx, vsize, &parents, &ancestors, &conflicts, may_evict)?);
         if let Some(both) = ancestors.intersection(&conflicts).next() {
             return Err(Refused::SpendsConflict(*both));
         }

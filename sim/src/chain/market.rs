@@ -76,6 +76,11 @@ impl Chain {
         rolling.max(market.mempool_from_per_kvb)
     }
 
+    /// About how much memory bitcoind would need for what waits, in bytes.
+    pub fn mempool_bytes(&self) -> u64 {
+        self.pool.bytes()
+    }
+
     /// Throws out what has waited too long, and what pays least while there is too much.
     pub(super) fn limit_size(&mut self) {
         while let Some(oldest) = self.pool.oldest()

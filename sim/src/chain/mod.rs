@@ -21,6 +21,8 @@ mod refused;
 mod reorg;
 mod replay;
 mod standard;
+#[cfg(test)]
+mod tests;
 mod tools;
 mod truc;
 mod verify;
@@ -198,11 +200,11 @@ impl Chain {
         &mut self.policy
     }
 
-    /// Takes a transaction into the mempool. One that is there or in a block already is fine.
+    /// Takes a transaction into the mempool. One that is there already is fine, and so is one of a block as long as an
+    /// output of it is unspent; later it is one with missing inputs, as for bitcoind.
     pub fn broadcast(&mut self, tx: &Transaction) -> Result<(), Refused> {
         match self.accept(&Arc::new(tx.clone())) {
             Err(Refused::AlreadyInMempool | Refused::SameTxidInMempool | Refused::AlreadyKnown) => Ok(()),
-            Err(Refused::MissingInput(_)) if self.place(&tx.compute_txid()).is_some() => Ok(()),
             result => result,
         }
     }

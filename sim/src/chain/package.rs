@@ -69,12 +69,7 @@ impl Chain {
         }
         let vsize = candidates.iter().map(|candidate| candidate.vsize).sum();
         let fee_sat = candidates.iter().map(|candidate| candidate.fee_sat).sum();
-        match self.check_fee(fee_sat, vsize) {
-            Err(Refused::MinRelayFee { required_sat, .. } | Refused::MempoolMinFee { required_sat, .. }) => {
-                return Err(PackageRefused::FeeTooLow { fee_sat, required_sat });
-            }
-            result => result.expect("nothing else can be wrong with a fee"),
-        }
+        self.check_fee(fee_sat, vsize).map_err(PackageRefused::Fee)?;
         let parents = candidates.iter().flat_map(|candidate| self.pool.parents(&candidate.tx));
         let ancestors = self.pool.with_ancestors(parents);
         self.within(candidates.len() as u64, vsize, &ancestors, self.limits())

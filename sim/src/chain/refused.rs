@@ -277,6 +277,11 @@ pub enum TrucViolation {
 }
 
 impl Refused {
+    /// Could an honest node not know better: was somebody else's transaction faster?
+    pub fn is_a_race(&self) -> bool {
+        matches!(self.reason(), "txn-mempool-conflict" | "bad-txns-inputs-missingorspent" | "txn-already-known")
+    }
+
     /// bitcoind's reject reason.
     pub fn reason(&self) -> &'static str {
         match self {
@@ -318,8 +323,7 @@ impl Refused {
             Refused::TooManyReplacements { .. } => "too many potential replacements",
             Refused::AddsUnconfirmed(_) => "replacement-adds-unconfirmed",
             Refused::EphemeralUnspent { .. } => "missing-ephemeral-spends",
-            Refused::Script { .. } => "mandatory-script-verify-flag-failed",
-            Refused::ScriptPolicy { .. } => "non-mandatory-script-verify-flag",
+            Refused::Script { .. } | Refused::ScriptPolicy { .. } => "mempool-script-verify-flag-failed",
             Refused::MempoolFull => "mempool full",
             Refused::Unknown(_) => "unknown-transaction",
             Refused::BlockWeight { .. } => "bad-blk-weight",
@@ -365,12 +369,7 @@ pub enum PackageRefused {
     /// An unconfirmed parent of the child is missing from it.
     ParentMissing(OutPoint),
     /// It pays too little as a whole.
-    FeeTooLow {
-        /// What it pays.
-        fee_sat: u64,
-        /// What it would have to pay.
-        required_sat: u64,
-    },
+    Fee(Refused),
     /// Together they would exceed limits of relationships.
     Limits(ChainLimit),
     /// It may not replace.
@@ -403,10 +402,9 @@ impl PackageRefused {
             PackageRefused::ConflictInPackage(_) => "conflict-in-package",
             PackageRefused::NotChildWithParents => "package-not-child-with-parents",
             PackageRefused::ParentMissing(_) => "package-not-child-with-unconfirmed-parents",
-            PackageRefused::FeeTooLow { .. } => "package-fee-too-low",
             PackageRefused::Limits(_) => "package-mempool-limits",
             PackageRefused::Replace(_) => "package RBF failed",
-            PackageRefused::Transaction(_, refused) => refused.reason(),
+            PackageRefused::Fee(refused) | PackageRefused::Transaction(_, refused) => refused.reason(),
         }
     }
 }
