@@ -114,7 +114,8 @@ fn it_pays_is_stopped_and_pays_again() {
     let height = running.cli(&a, &["getinfo"])["blockheight"].as_u64().expect("a height");
     let mined = running.cli(&a, &["dev-generate", "2"]);
     assert_eq!(mined["blockheight"], height + 2);
-    assert_eq!(mined["blocks"].as_array().map(Vec::len), Some(2));
+    let heights: Vec<_> = mined["blocks"].as_array().expect("a list").iter().map(|block| &block["height"]).collect();
+    assert_eq!(heights, [height + 1, height + 2]);
     running.cli(&b, &["waitblockheight", &(height + 2).to_string()]);
     let outputs = |name: &str| running.cli(name, &["listfunds"])["outputs"].as_array().cloned().expect("a list");
     let before = outputs(&c).len();
@@ -147,6 +148,12 @@ fn it_pays_is_stopped_and_pays_again() {
     assert_eq!(ids, again);
     assert_eq!(running.cli(&b, &["listpeerchannels"])["channels"].as_array().map(Vec::len), Some(2));
     running.pay(&a, &c, "after a night");
+    // Killed without warning, the folder is as good as before.
+    running.cli(&b, &["dev-generate", "3"]);
+    running.signal("-KILL");
+    running.wait();
+    let running = Running::start(temp.path(), &["--dir", dir_text]);
+    running.pay(&c, &a, "after a fright");
     running.stop();
 }
 
@@ -236,6 +243,21 @@ fn a_daemon_alone_may_have_a_chain_of_its_own() {
     assert_eq!(json(&["listfunds"])["outputs"][0]["amount_msat"], 1_000_000_000);
     let higher = json(&["dev-generate"])["blockheight"].as_u64();
     assert_eq!(higher, height.as_u64().map(|height| height + 1));
+    running.stop();
+
+    // Somebody else's chain is not for the asking, be it there or not.
+    let mut command = Command::new(leydend_path());
+    let other = temp.path().join("other");
+    command.args(["--network", "regtest", "--bitcoind-url", "http://127.0.0.1:1", "--listen", &listen]);
+    let child = command.arg("--data-dir").arg(&other).stderr(Stdio::null()).spawn().expect("leydend starts");
+    let running = Running { child: Some(child), home: temp.path().to_path_buf(), said: String::new() };
+    let node = other.to_str().expect("text");
+    wait_for("the daemon to answer", || running.run_cli(node, &["getinfo"]).status.success().then_some(()));
+    for request in [["dev-generate", "1"], ["dev-faucet", "1000"]] {
+        let refused = running.run_cli(node, &request);
+        let text = String::from_utf8_lossy(&refused.stderr);
+        assert!(!refused.status.success() && text.contains("leydend playground"), "{text}");
+    }
     running.stop();
 
     // Without its chain the node would wait for ever.

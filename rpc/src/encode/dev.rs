@@ -8,7 +8,13 @@ use super::writer::Object;
 
 pub(super) fn generated(object: &mut Object<'_>, generated: &DevGenerated) {
     object.put("blockheight", generated.height);
-    object.values("blocks", generated.blocks.iter().map(ToString::to_string));
+    let count = u32::try_from(generated.blocks.len()).expect("there are fewer blocks than 2^32");
+    let heights = generated.height.0.saturating_sub(count)..;
+    // Blocks are entries with members, so that people get a table of them.
+    object.list("blocks", heights.zip(&generated.blocks), |(before, hash), entry| {
+        entry.put("height", before + 1);
+        entry.put("hash", hash.to_string());
+    });
 }
 
 pub(super) fn gift(object: &mut Object<'_>, gift: &DevGift, network: Network) {
