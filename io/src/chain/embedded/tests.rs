@@ -256,10 +256,17 @@ fn a_damaged_end_is_cut_and_nodes_step_back() {
 fn more_than_there_is_cannot_be_given() {
     let chain = SharedChain::in_memory(WALL);
     let before = chain.tip();
-    let wanted = Sat(21_000_000 * 100_000_000);
-    assert!(matches!(chain.give(script(1), wanted, WALL), Err(MakeError::FaucetDry { .. })));
+    for wanted in [21_000_000 * 100_000_000, u64::MAX] {
+        assert!(matches!(chain.give(script(1), Sat(wanted), WALL), Err(MakeError::FaucetDry { .. })));
+    }
+    // Dust is refused as the network would.
+    assert!(matches!(chain.give(script(1), Sat(0), WALL), Err(MakeError::Refused(_))));
     assert_eq!(chain.tip(), before);
+    chain.give(script(1), Sat(100_000_000_000), WALL).expect("a thousand coins are there from the start");
     let many = chain.generate(200, None, WALL).expect("blocks");
     assert_eq!(many.len(), 200);
-    assert_eq!(chain.tip().height, BlockHeight(before.height.0 + 200));
+    assert_eq!(chain.tip().height, BlockHeight(before.height.0 + 201));
+    // Long after the last subsidy the faucet is not dry.
+    chain.generate(6_000, None, WALL).expect("blocks");
+    chain.give(script(1), Sat(100_000_000_000), WALL).expect("coins");
 }
