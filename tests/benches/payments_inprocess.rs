@@ -15,8 +15,8 @@ use leyden_sim::World;
 
 /// Payments that are measured one after the other.
 const ONE_BY_ONE: u64 = 400;
-/// Payments that are under way at once: fewer than a channel takes.
-const IN_FLIGHT: u64 = 100;
+/// Payments that are asked for at once: more than may be unacknowledged.
+const IN_FLIGHT: u64 = 400;
 
 fn network() -> World {
     let mut world = World::new(1, 2, |_, _| {});

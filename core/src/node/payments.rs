@@ -2,6 +2,7 @@
 
 use secp256k1::PublicKey;
 
+use super::pay::Cue;
 use super::{Io, Node};
 use crate::amount::Msat;
 use crate::channel::{Detail, Failure as HtlcFailure, INVALID_ONION_BLINDING, Offer, Origin, Peeled, Refusal};
@@ -436,7 +437,9 @@ impl Node {
         let Some(row) = self.outgoing.end_part(number) else { return };
         let failure = local_failure(Failure::TemporaryChannelFailure.code(), "the connection went before it was sent");
         let state = PartState::Failed { failure, at_s: io.clock.wall.unix_s() };
-        self.end_part(io, number, PartRow { state, ..row });
+        let row = PartRow { state, ..row };
+        self.store_part(io, number, &row);
+        self.advance_payment(io, row.payment, Cue::Dropped);
     }
 
     fn read_failure(&self, row: &PartRow, failure: &HtlcFailure) -> PartFailure {
@@ -487,9 +490,13 @@ impl Node {
     }
 
     fn end_part(&mut self, io: &mut Io<'_>, number: u64, row: PartRow) {
-        io.put(part_key(row.payment, number), &row);
-        self.answer_part(io, number, &row);
-        self.advance_payment(io, row.payment, Some((number, &row)));
+        self.store_part(io, number, &row);
+        self.advance_payment(io, row.payment, Cue::Ended(&row));
+    }
+
+    fn store_part(&mut self, io: &mut Io<'_>, number: u64, row: &PartRow) {
+        io.put(part_key(row.payment, number), row);
+        self.answer_part(io, number, row);
     }
 
     /// Writes how a payment ended and forgets it.

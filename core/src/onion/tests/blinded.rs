@@ -1,5 +1,6 @@
 //! Blinded paths against the specification's vectors.
 
+use secp256k1::SECP256K1;
 use serde_json::Value;
 
 use super::super::recipient::{NextHop, NoRelay, PaymentConstraints, PaymentRelay, RecipientData, Unreadable};
@@ -220,7 +221,21 @@ quickcheck::quickcheck! {
 #[test]
 fn an_onion_message_is_built_and_peeled() {
     let data = &vectors::file("bolt04/blinded-onion-message")["cases"][0]["data"];
-    for hop in list(&data["generate"]["hops"]) {
+    let made = list(&data["generate"]["hops"]);
+    // Alice's own path to Bob leads into the one that Dave made from Bob to himself.
+    for path in [&made[..1], &made[1..]] {
+        let first = if path.len() == 1 { 0 } else { 1 };
+        let nodes = list(&data["decrypt"]["hops"])[first..].iter();
+        let node = |hop: &Value| SecretKey::from_slice(&bytes(&hop["privkey"])).expect("a key").public_key(SECP256K1);
+        let input = nodes.map(node).zip(path.iter().map(|hop| bytes(&hop["encrypted_data_tlv"])));
+        let blinded = blinding::blind(&array(&path[0]["path_key_secret"]), input).expect("a good key");
+        assert_eq!(blinded.first_path_key, point(&path[0]["E"]));
+        for (hop, expected) in blinded.hops.iter().zip(path) {
+            assert_eq!(hop.blinded_node_id, point(&expected["blinded_node_id"]));
+            assert_eq!(hop.encrypted_recipient_data, bytes(&expected["encrypted_recipient_data"]));
+        }
+    }
+    for hop in made {
         assert_eq!(keys::derive("rho", &array(&hop["ss"])), array(&hop["rho"]));
         let mut encrypted = bytes(&hop["encrypted_recipient_data"]);
         assert_eq!(blinding::open(&array(&hop["ss"]), &mut encrypted), Some(&bytes(&hop["encrypted_data_tlv"])[..]));
@@ -244,14 +259,26 @@ fn an_onion_message_is_built_and_peeled() {
 
     let mut scratch = Scratch::default();
     let mut packet = built.packet;
+    let mut expected_path_key = point(&data["route"]["first_path_key"]);
     for (index, hop) in list(&data["decrypt"]["hops"]).iter().enumerate() {
         // Type 513, path key, length, packet.
         let message = bytes(&hop["onion_message"]);
         assert_eq!(message[37..], packet);
         let path_key = PublicKey::from_slice(&message[2..35]).expect("a point");
+        assert_eq!(path_key, expected_path_key);
+        let key = SecretKey::from_slice(&bytes(&hop["privkey"])).expect("a key");
+        let path_secret = shared_secret(&key, &path_key);
+        let mut encrypted = bytes(&hops[index]["encrypted_recipient_data"]);
+        let opened = blinding::open(&path_secret, &mut encrypted).expect("it was made for this hop");
+        let read = RecipientData::decode(opened).expect("a good stream");
+        let tlvs = &made[index]["tlvs"];
+        assert_eq!(read.next_node_id, tlvs.get("next_node_id").map(|node| point(node).into()));
+        assert_eq!(read.path_id, tlvs.get("path_id").map(bytes).as_deref());
+        let chained = blinding::next_path_key(&path_key, &path_secret).expect("in range");
+        expected_path_key = read.next_path_key_override.map_or(chained, |key| key.parse().expect("a point"));
+
         let onion = Onion::parse(&packet).expect("a good onion");
-        let secret =
-            onion_secret(&SecretKey::from_slice(&bytes(&hop["privkey"])).expect("a key"), Some(path_key), &onion);
+        let secret = onion_secret(&key, Some(path_key), &onion);
         let peeled = onion.peel(&secret, b"", &mut scratch).expect("authentic");
         assert_eq!(peeled.payload, payloads[index]);
         match peeled.next {
