@@ -175,13 +175,14 @@ impl Channel {
         }
         let room = REMOVALS_UNACKED_MAX.saturating_sub(self.ledger.unacked_removals());
         // The ledger is lent out while it shows them, so they are sent from a list.
-        let mut proposed = Vec::new();
+        let mut proposed = std::mem::take(&mut cx.scratch.removals);
         self.ledger.propose_decided(room, |id, _| proposed.push(id));
-        for id in proposed {
+        for id in proposed.drain(..) {
             if let Some(HtlcState::Removing(_, removal)) = self.received(id).map(|htlc| &htlc.state) {
                 self.send_removal(cx, id, removal);
             }
         }
+        cx.scratch.removals = proposed;
     }
 
     /// Proposes a feerate (BOLT 2: only the opener may).

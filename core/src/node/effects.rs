@@ -127,7 +127,7 @@ impl Node {
 
     /// Answers clients that wait for a close with the transaction that did it.
     fn answer_close(&mut self, io: &mut Io<'_>, key: ChannelKey, mutual: bool) {
-        let Some(tx) = self.channels.get(&key).and_then(closing_transaction) else { return };
+        let Some(tx) = self.channels.get(&key).and_then(|channel| closing_transaction(channel)) else { return };
         for request in self.close_waiters.remove(&key).unwrap_or_default() {
             self.timers.clear(super::NodeTimer::Patience { request });
             let tx = Box::new(tx.clone());

@@ -16,6 +16,7 @@ macro_rules! lend {
             rng: &mut $node.rng,
             out: $io.out,
             effects: &mut $node.effects,
+            scratch: &mut $node.scratch,
         }
     };
 }
@@ -118,7 +119,7 @@ pub struct Node {
     pub(crate) chain: Chain,
     pub(crate) rng: Rng,
     pub(crate) peers: Peers,
-    pub(crate) channels: BTreeMap<ChannelKey, Channel>,
+    pub(crate) channels: BTreeMap<ChannelKey, Box<Channel>>,
     pub(crate) index: ChannelIndex,
     pub(crate) openings: BTreeMap<ChannelKey, opening::Pending>,
     /// What the wallet keeps for openings.
@@ -133,6 +134,7 @@ pub struct Node {
     pub(crate) invoices: Invoices,
     pub(crate) wallet: Wallet,
     pub(crate) effects: Vec<Effect>,
+    pub(crate) scratch: channel::Scratch,
     pub(crate) dirty: BTreeSet<ChannelKey>,
     pub(crate) timers: Timers<NodeTimer>,
     pub(crate) queries: BTreeMap<QueryId, history::Query>,
@@ -178,6 +180,7 @@ encode_fields!(Node {
     invoices,
     wallet,
     effects,
+    scratch,
     dirty,
     timers,
     queries,

@@ -97,7 +97,7 @@ impl Node {
 
     /// Too many already? What costs a peer nothing must be bounded.
     fn opening_limit(&self, node: NodeId) -> Option<&'static str> {
-        let hollow = |channel: &&Channel| channel.opener() == Side::Remote && channel.scid().is_none();
+        let hollow = |channel: &&Box<Channel>| channel.opener() == Side::Remote && channel.scid().is_none();
         let of_peer = self.index.of_peer(node).filter_map(|key| self.channels.get(&key));
         if self.channels.len() + self.openings.len() >= CHANNELS_MAX {
             Some("too many channels")
@@ -367,7 +367,7 @@ impl Node {
         if channel.opener() == Side::Remote && channel.scid().is_none() {
             self.hollow_channels += 1;
         }
-        self.channels.insert(key, channel);
+        self.channels.insert(key, Box::new(channel));
     }
 
     fn abandon_opening(&mut self, io: &mut Io<'_>, key: ChannelKey, reason: &str, answer: bool) {

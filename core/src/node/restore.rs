@@ -243,6 +243,7 @@ impl Node {
             invoices,
             wallet,
             effects: Vec::new(),
+            scratch: crate::channel::Scratch::default(),
             dirty: BTreeSet::new(),
             timers: Timers::default(),
             queries: BTreeMap::new(),

@@ -14,7 +14,7 @@ use super::{Io, Node, NodeTimer};
 use crate::amount::Msat;
 use crate::clock::Wall;
 use crate::ids::{PaymentHash, Preimage, RequestId};
-use crate::invoice::Invoice;
+use crate::invoice::{Invoice, InvoiceError};
 use crate::limits::HTLC_CLTV_MAX;
 use crate::onion::failure::{PERM, UPDATE};
 use crate::payment::outgoing::{Drive, Payment, Style, TooMany};
@@ -137,12 +137,16 @@ fn failure_error(failure: &PartFailure, content: &PartContent) -> RequestError {
     RequestError::new(code, failure.message.clone()).with_data(ErrorData::Payment(Box::new(data)))
 }
 
+fn invalid_invoice(error: InvoiceError) -> RequestError {
+    RequestError::invalid_params(format!("Invalid invoice: {error}"))
+}
+
 impl Node {
     /// `pay`, `xpay`, `sendpay`, `sendonion`: what comes before anything is sent.
     pub(super) fn on_pay(&mut self, io: &mut Io<'_>, request: RequestId, asked: Request) {
         let hash = match &asked {
-            Request::Pay(pay) => self.invoice_hash(&pay.invoice),
-            Request::XPay(pay) => self.invoice_hash(&pay.invoice),
+            Request::Pay(pay) => Node::invoice_hash(&pay.invoice),
+            Request::XPay(pay) => Node::invoice_hash(&pay.invoice),
             Request::SendPay(send) => Ok(send.payment_hash),
             Request::SendOnion(send) => Ok(send.payment_hash),
             _ => unreachable!("on_pay is for requests that pay"),
@@ -158,13 +162,13 @@ impl Node {
         self.unless_paid(io, request, hash, asked);
     }
 
-    fn invoice_hash(&self, text: &str) -> Result<PaymentHash, RequestError> {
-        self.parse_invoice(text).map(|invoice| invoice.payment_hash)
+    fn invoice_hash(text: &str) -> Result<PaymentHash, RequestError> {
+        // Whether it is signed is asked when it is paid: once.
+        Invoice::payment_hash_of(text).map_err(invalid_invoice)
     }
 
     fn parse_invoice(&self, text: &str) -> Result<Invoice, RequestError> {
-        let invoice =
-            Invoice::parse(text).map_err(|error| RequestError::invalid_params(format!("Invalid invoice: {error}")))?;
+        let invoice = Invoice::parse(text).map_err(invalid_invoice)?;
         if invoice.currency != self.config.network {
             let text = format!(
                 "Invalid invoice: it is for the network {}, this node is on {}",

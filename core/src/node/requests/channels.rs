@@ -2,7 +2,7 @@
 
 use crate::amount::{Msat, Sat};
 use crate::channel::ledger::Stage;
-use crate::channel::{Channel, CloseReason, CloseTerms, HtlcState as ChannelHtlcState, Link, Phase, Policy};
+use crate::channel::{Channel, CloseReason, CloseTerms, Flow, HtlcState as ChannelHtlcState, Link, Phase, Policy};
 use crate::ids::{ChannelKey, NodeId, RequestId};
 use crate::node::{Io, Node, NodeTimer};
 use crate::request::channel::{
@@ -87,14 +87,14 @@ impl Node {
             pushed_msat: Msat::ZERO,
             close_to: row.upfront_shutdown.local.as_ref().map(|script| script.clone().into()),
             to_us_msat: to_us,
-            min_to_us_msat: to_us,
-            max_to_us_msat: to_us,
+            min_to_us_msat: channel.totals().min_to_us_msat,
+            max_to_us_msat: channel.totals().max_to_us_msat,
             total_msat: channel.capacity().to_msat(),
             spendable_msat: channel.spendable_msat(&self.channel_config),
             receivable_msat: channel.receivable_msat(&self.channel_config),
             feerate_per_kw: channel.ledger().newest_feerate(),
-            last_commitment_txid: None,
-            last_commitment_fee_msat: Msat::ZERO,
+            last_commitment_txid: channel.last_commitment().map(|last| last.txid),
+            last_commitment_fee_msat: channel.last_commitment().map_or(Msat::ZERO, |last| last.fee.to_msat()),
             reserve_sat: PerSide { local: row.params.remote.channel_reserve, remote: row.params.local.channel_reserve },
             dust_limit_sat: PerSide { local: row.params.local.dust_limit, remote: row.params.remote.dust_limit },
             to_self_delay: PerSide { local: row.params.remote.to_self_delay, remote: row.params.local.to_self_delay },
@@ -113,8 +113,8 @@ impl Node {
             policy_local: policy_info(&row.policy),
             policy_remote: row.peer_policy.map(|peer| policy_info(&peer.policy)),
             htlcs: channel.ledger().htlcs().map(|(key, htlc)| htlc_info(key.offered_by, key.id, htlc)).collect(),
-            incoming: Traffic::default(),
-            outgoing: Traffic::default(),
+            incoming: traffic(&channel.totals().flows.remote),
+            outgoing: traffic(&channel.totals().flows.local),
             status: vec![format!("{}: {}", channel_link(channel), channel.phase().name())],
             lost_state: row.behind,
             last_stable_connection: None,
@@ -271,6 +271,11 @@ fn policy_info(policy: &Policy) -> ForwardPolicy {
         fee_base_msat: Msat(u64::from(policy.fee_base_msat)),
         fee_proportional_millionths: policy.fee_proportional_millionths,
     }
+}
+
+fn traffic(flow: &Flow) -> Traffic {
+    let Flow { offered_count, offered_msat, fulfilled_count, fulfilled_msat } = *flow;
+    Traffic { offered_count, offered_msat, fulfilled_count, fulfilled_msat }
 }
 
 fn channel_link(channel: &Channel) -> &'static str {
