@@ -23,6 +23,7 @@ use crate::wire::{self, features::Context};
 impl Node {
     pub(super) fn on_request(&mut self, io: &mut Io<'_>, id: RequestId, request: Request) {
         let answer = match request {
+            Request::DevGenerate(_) | Request::DevFaucet(_) => Err(crate::request::dev::refusal()),
             Request::Getinfo => Ok(Response::NodeInfo(Box::new(self.node_info()))),
             Request::Stop => {
                 if is_active(Mutation::ErrorOnStop) {
