@@ -54,7 +54,7 @@ pub enum Backend {
 }
 
 /// The core's view of the chain.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, bincode::Encode, bincode::Decode)]
 pub struct Chain {
     /// The best block taken in, if any.
     pub tip: Option<Tip>,

@@ -8,6 +8,7 @@ pub mod channel;
 pub mod clock;
 pub mod command;
 pub mod config;
+mod encoding;
 pub mod event;
 pub mod ids;
 pub mod invoice;

@@ -29,7 +29,7 @@ pub const CROSSED_DIALS_MS: u64 = 5_000;
 const ADDRESSES_MAX: usize = 8;
 
 /// A live connection with a node.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, bincode::Encode, bincode::Decode)]
 pub struct Session {
     /// Its name.
     pub conn: ConnId,
@@ -48,7 +48,7 @@ pub struct Session {
 }
 
 /// What a peer's `init` said.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct RemoteInit {
     /// Its features.
     pub features: Features,
@@ -57,14 +57,14 @@ pub struct RemoteInit {
 }
 
 /// A dial under way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 struct Dialing {
     dial: DialId,
     address: usize,
 }
 
 /// Everything about one node.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, bincode::Encode, bincode::Decode)]
 pub struct Peer {
     /// The live connection, if any.
     pub session: Option<Session>,
@@ -81,7 +81,7 @@ pub struct Peer {
 }
 
 /// What a deadline of a peer is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
 pub enum PeerTimer {
     /// `init` must have come.
     Init,
@@ -107,7 +107,7 @@ pub enum Admission {
 }
 
 /// All peers.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, bincode::Encode, bincode::Decode)]
 pub struct Peers {
     by_node: BTreeMap<NodeId, Peer>,
     by_conn: BTreeMap<ConnId, NodeId>,

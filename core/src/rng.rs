@@ -1,13 +1,37 @@
 //! The core's own randomness: jitter, tie-breaks and identifiers, never a secret.
 
+use bincode::de::Decoder;
+use bincode::enc::Encoder;
+use bincode::error::{DecodeError, EncodeError};
+use bincode::{Decode, Encode};
 use chacha20::ChaCha20;
-use chacha20::cipher::{KeyIvInit, StreamCipher};
+use chacha20::cipher::{KeyIvInit, StreamCipher, StreamCipherSeek};
 
 /// A ChaCha20 stream. Not `Clone`: two streams that are equal would be a mistake.
 pub struct Rng {
     seed: [u8; 32],
     stream: ChaCha20,
 }
+
+/// The seed, and how far the stream was read.
+impl Encode for Rng {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        let Rng { seed, stream } = self;
+        seed.encode(encoder)?;
+        stream.current_pos::<u64>().encode(encoder)
+    }
+}
+
+impl<Context> Decode<Context> for Rng {
+    fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<Rng, DecodeError> {
+        let mut rng = Rng::new(Decode::decode(decoder)?);
+        let position = u64::decode(decoder)?;
+        rng.stream.try_seek(position).map_err(|_| DecodeError::Other("a position behind the stream's end"))?;
+        Ok(rng)
+    }
+}
+
+bincode::impl_borrow_decode!(Rng);
 
 impl Rng {
     /// The stream of this seed.

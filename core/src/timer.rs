@@ -2,6 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bincode::de::{BorrowDecoder, Decoder};
+use bincode::enc::Encoder;
+use bincode::error::{DecodeError, EncodeError};
+use bincode::{BorrowDecode, Decode, Encode};
+
 use crate::clock::Mono;
 
 /// At most one deadline per key.
@@ -16,6 +21,28 @@ pub struct Timers<K> {
 impl<K> Default for Timers<K> {
     fn default() -> Timers<K> {
         Timers { at: BTreeMap::new(), queue: BTreeSet::new() }
+    }
+}
+
+impl<K: Ord + Encode> Encode for Timers<K> {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        let Timers { at, queue: _ } = self;
+        at.encode(encoder)
+    }
+}
+
+impl<K: Ord + Copy + Decode<Context>, Context> Decode<Context> for Timers<K> {
+    fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<Timers<K>, DecodeError> {
+        let at = BTreeMap::<K, Mono>::decode(decoder)?;
+        let queue = at.iter().map(|(key, at)| (*at, *key)).collect();
+        Ok(Timers { at, queue })
+    }
+}
+
+/// What the derive of a struct with timers asks for.
+impl<'de, K: Ord + Copy + Decode<Context>, Context> BorrowDecode<'de, Context> for Timers<K> {
+    fn borrow_decode<D: BorrowDecoder<'de, Context = Context>>(decoder: &mut D) -> Result<Timers<K>, DecodeError> {
+        Decode::decode(decoder)
     }
 }
 

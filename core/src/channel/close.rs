@@ -16,14 +16,14 @@ use super::{Channel, ChannelError, CloseReason, Cx, Effect, Link, Phase};
 const CLOSING_WEIGHT: u64 = 776;
 
 /// What the operator wants of a closing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct CloseTerms {
     /// The feerates that are acceptable, least and most, per 1,000 weight.
     pub feerate_range_per_kw: Option<(u32, u32)>,
 }
 
 /// The talk about the fee on one connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub(super) struct Negotiation {
     /// What we accept.
     ours: (Sat, Sat),

@@ -17,6 +17,7 @@ use super::rows::{ChannelRow, SecretRow, SignatureRow, channel_key};
 use super::{Channel, ChannelError, Cx, Effect, Failure, Link, Phase};
 
 /// What is prepared once from the keys of both sides.
+#[derive(bincode::Encode, bincode::Decode)]
 pub(super) struct KeyRing {
     funding: crate::tx::Funding,
     obscure: ObscureFactor,

@@ -8,7 +8,7 @@ use crate::ids::{BlockHeight, ChannelKey, HtlcId, PaymentHash, Preimage, ShortCh
 use super::ledger::Origin;
 
 /// Why an HTLC that we offered failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub enum Failure {
     /// The peer returned an encrypted reason.
     Reason(Box<[u8]>),
@@ -120,11 +120,13 @@ pub enum SpendBy {
 }
 
 /// An output on chain that is ours to spend.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Spendable {
     /// Which.
+    #[bincode(with_serde)]
     pub outpoint: OutPoint,
     /// Its value and script.
+    #[bincode(with_serde)]
     pub output: TxOut,
     /// How.
     pub by: SpendBy,
@@ -133,7 +135,7 @@ pub struct Spendable {
 }
 
 /// One thing that the node must know.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub enum Effect {
     /// The opener's wallet must build (not broadcast) a transaction that pays this; the answer is
     /// `Opening::funding_built`.
@@ -141,6 +143,7 @@ pub enum Effect {
         /// Whose.
         channel: ChannelKey,
         /// The 2-of-2 script.
+        #[bincode(with_serde)]
         script: ScriptBuf,
         /// The amount.
         amount: Sat,
@@ -150,6 +153,7 @@ pub enum Effect {
         /// Whose.
         channel: ChannelKey,
         /// Which output funds the channel.
+        #[bincode(with_serde)]
         outpoint: OutPoint,
     },
     /// A peer's HTLC is irrevocably committed. `Channel::htlc` has its onion.
@@ -286,8 +290,10 @@ pub enum Effect {
         /// Which channel.
         channel: ChannelKey,
         /// The transaction.
+        #[bincode(with_serde)]
         txid: Txid,
         /// Our output there, if it is not dust.
+        #[bincode(with_serde)]
         output: Option<(OutPoint, TxOut)>,
     },
     /// Our commitment has been broadcast.
@@ -297,6 +303,7 @@ pub enum Effect {
         /// Why.
         reason: CloseReason,
         /// The commitment.
+        #[bincode(with_serde)]
         txid: Txid,
     },
     /// The funding output is spent.
@@ -304,6 +311,7 @@ pub enum Effect {
         /// Which channel.
         channel: ChannelKey,
         /// By which transaction.
+        #[bincode(with_serde)]
         txid: Txid,
         /// What that is.
         by: Spender,

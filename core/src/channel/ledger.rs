@@ -45,7 +45,7 @@ pub enum Moved {
 }
 
 /// What one commitment shows of an HTLC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
 pub struct SpecHtlc {
     /// Which.
     pub key: HtlcKey,
@@ -58,7 +58,7 @@ pub struct SpecHtlc {
 }
 
 /// What one commitment must show. Derived, never stored.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Spec {
     /// What each side owns outright, before fees; below zero in a `Worst` that cannot happen without other
     /// updates that we did not count.
@@ -79,7 +79,7 @@ pub struct Received {
 }
 
 /// The updates of one channel, the same for all its fundings.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Ledger {
     opener: Side,
     counters: Counters,

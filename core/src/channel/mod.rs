@@ -76,7 +76,7 @@ pub struct Cx<'a> {
 }
 
 /// Is the peer here? Never written down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub enum Link {
     /// No.
     Offline,
@@ -93,6 +93,7 @@ pub enum Link {
 }
 
 /// An onion that may be needed again.
+#[derive(bincode::Encode, bincode::Decode)]
 pub(crate) struct KeptOnion {
     onion: Box<[u8; ONION_SIZE]>,
     /// Does it have a row?
@@ -100,6 +101,7 @@ pub(crate) struct KeptOnion {
 }
 
 /// One channel.
+#[derive(bincode::Encode, bincode::Decode)]
 pub struct Channel {
     key: ChannelKey,
     row: ChannelRow,

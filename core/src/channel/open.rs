@@ -45,6 +45,7 @@ pub struct OpenRequest {
 }
 
 /// Where an opening is.
+#[derive(bincode::Encode, bincode::Decode)]
 enum State {
     /// We sent `open_channel`.
     Offered,
@@ -57,6 +58,7 @@ enum State {
 }
 
 /// Both first commitments' common ground, once the outpoint is known.
+#[derive(bincode::Encode, bincode::Decode)]
 struct First {
     row: ChannelRow,
     ledger: Ledger,
@@ -73,6 +75,7 @@ pub enum Progress {
 }
 
 /// A channel that does not exist yet. Lives with its connection.
+#[derive(bincode::Encode, bincode::Decode)]
 pub struct Opening {
     key: ChannelKey,
     keys: KeysIndex,
@@ -89,6 +92,7 @@ pub struct Opening {
     params: PerSide<Params>,
     local_basepoints: Basepoints,
     remote_basepoints: Option<Basepoints>,
+    #[bincode(with_serde)]
     remote_first_point: Option<PublicKey>,
     minimum_depth: u32,
     upfront_shutdown: PerSide<Option<Vec<u8>>>,

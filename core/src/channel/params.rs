@@ -47,7 +47,7 @@ pub struct PeerPolicy {
 }
 
 /// What we want of channels.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, bincode::Encode, bincode::Decode)]
 pub struct ChannelConfig {
     /// Who we are.
     pub node_id: NodeId,

@@ -150,11 +150,13 @@ impl RowValue for ChannelRow {
 }
 
 /// The peer's per-commitment points, parsed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct RemotePoints {
     /// Of its oldest commitment that is not revoked.
+    #[bincode(with_serde)]
     pub current: PublicKey,
     /// Of the one after; `None` until `channel_ready`.
+    #[bincode(with_serde)]
     pub next: Option<PublicKey>,
 }
 

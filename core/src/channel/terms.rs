@@ -11,7 +11,7 @@ use crate::tx::{CommitFormat, ShutdownRules};
 use super::{ChannelConfig, ChannelError, Params};
 
 /// What both ends' features allow.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct OpenFeatures {
     /// `option_anchors`.
     pub anchors: bool,
@@ -37,7 +37,7 @@ const BIT_ANCHORS: usize = 22;
 const BIT_SCID_ALIAS: usize = 46;
 
 /// A channel type (BOLT 2: even bits, smallest bitmap).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct ChannelType {
     /// How commitments look.
     pub format: CommitFormat,

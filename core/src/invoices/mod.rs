@@ -45,7 +45,7 @@ fn label_key(label: &str) -> LabelKey {
 }
 
 /// What a client waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 enum Waiter {
     /// For this one to be paid or to expire.
     One(u64),
@@ -54,7 +54,7 @@ enum Waiter {
 }
 
 /// All invoices.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, bincode::Encode, bincode::Decode)]
 pub struct Invoices {
     next_index: u64,
     next_pay_index: u64,

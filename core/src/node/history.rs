@@ -25,7 +25,7 @@ use crate::store::{Row, Table};
 const QUESTION_ROWS_MAX: usize = 100_000;
 
 /// Keys to read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, bincode::Encode, bincode::Decode)]
 struct Span {
     table: Table,
     from: Vec<u8>,
@@ -43,6 +43,7 @@ impl Span {
     }
 }
 
+#[derive(bincode::Encode, bincode::Decode)]
 struct OwnedRow {
     table: Table,
     key: Vec<u8>,
@@ -50,6 +51,7 @@ struct OwnedRow {
 }
 
 /// A question under way.
+#[derive(bincode::Encode, bincode::Decode)]
 pub(crate) struct Query {
     request: RequestId,
     question: Question,
@@ -57,6 +59,7 @@ pub(crate) struct Query {
     rows: Vec<OwnedRow>,
 }
 
+#[derive(bincode::Encode, bincode::Decode)]
 enum Question {
     /// Was this hash paid already? Then tell; else do what was asked.
     Paid {
@@ -91,6 +94,7 @@ enum Question {
 }
 
 /// What is to be done with an invoice that was read back.
+#[derive(bincode::Encode, bincode::Decode)]
 pub(super) enum InvoiceThen {
     Show,
     Delete(DelInvoice),

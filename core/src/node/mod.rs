@@ -30,6 +30,7 @@ mod payments;
 mod peers;
 mod requests;
 mod restore;
+mod snapshot;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -38,6 +39,7 @@ use crate::channel::{self, Channel, Cx, Effect, Opening};
 use crate::clock::{Clock, Mono};
 use crate::command::{Command, Level, Note, Sink};
 use crate::config::Config;
+use crate::encoding::encode_fields;
 use crate::event::{ChainEvent, Event};
 use crate::ids::{BlockHeight, ChannelId, ChannelKey, ConnId, NodeId, QueryId, RequestId, ShortChannelId};
 use crate::invoices::Invoices;
@@ -55,6 +57,7 @@ use crate::wallet::Wallet;
 use crate::wire::{Features, Message};
 
 pub use restore::{Boot, RestoreError};
+pub use snapshot::ThawError;
 
 /// What a step may use from outside.
 pub(crate) struct Io<'a> {
@@ -91,7 +94,7 @@ impl Io<'_> {
 }
 
 /// Deadlines that belong to no other room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
 pub(crate) enum NodeTimer {
     /// A `pay` must not try again after this.
     Retry { payment: u64 },
@@ -147,6 +150,43 @@ pub(crate) struct ChannelIndex {
     pub(crate) by_peer: BTreeSet<(NodeId, ChannelKey)>,
     pub(crate) by_funding: BTreeMap<bitcoin::Txid, BTreeSet<ChannelKey>>,
 }
+
+encode_fields!(Node {
+    id,
+    config,
+    channel_config,
+    features,
+    chain,
+    rng,
+    peers,
+    channels,
+    index,
+    openings,
+    next_channel,
+    outgoing,
+    incoming,
+    forwards,
+    replays,
+    old_policies,
+    update_timestamps,
+    invoices,
+    wallet,
+    effects,
+    dirty,
+    timers,
+    queries,
+    next_query,
+    transaction_queries,
+    block_waiters,
+    close_waiters,
+    ping_waiters,
+    fees_collected,
+    hollow_channels,
+    recent as foreign_values,
+    claims as foreign_keys,
+});
+
+encode_fields!(ChannelIndex { by_id, by_scid, by_peer, by_funding as foreign_keys });
 
 impl ChannelIndex {
     pub(crate) fn of_peer(&self, peer: NodeId) -> impl Iterator<Item = ChannelKey> + '_ {

@@ -6,6 +6,7 @@ use super::{Io, Node};
 use crate::amount::Sat;
 use crate::channel::{Channel, ChannelError, OpenFeatures, OpenRequest, Opening, Progress};
 use crate::command::Level;
+use crate::encoding::encode_fields;
 use crate::ids::{ChannelId, ChannelKey, ConnId, KeysIndex, NodeId, RequestId};
 use crate::limits::{CHANNELS_MAX, CHANNELS_PER_PEER_MAX, UNFUNDED_CHANNELS_MAX, UNFUNDED_CHANNELS_PER_PEER_MAX};
 use crate::request::channel::{ChannelFunded, FundChannel};
@@ -15,6 +16,7 @@ use crate::wallet::{FundSpec, InputChoice, Pay};
 use crate::wire::{self, Feature, Message};
 
 /// An opening under way, and who waits for it.
+#[derive(bincode::Encode, bincode::Decode)]
 pub(crate) struct Pending {
     pub(crate) opening: Opening,
     funding: Option<FundingPlan>,
@@ -28,6 +30,8 @@ struct FundingPlan {
     only: Option<Vec<OutPoint>>,
     psbt: Option<(Psbt, u32)>,
 }
+
+encode_fields!(FundingPlan { request, feerate_per_kw, min_confirmations, only as foreign, psbt as psbt });
 
 impl Node {
     fn open_features(&self, node: NodeId) -> Option<(ConnId, OpenFeatures)> {

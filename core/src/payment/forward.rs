@@ -85,7 +85,7 @@ impl Wish {
 pub type IncomingKey = (ChannelKey, HtlcId);
 
 /// A forward that is offered onwards.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Open {
     /// Number of its row.
     pub index: u64,
@@ -94,7 +94,7 @@ pub struct Open {
 }
 
 /// Forwards on their way, by the HTLC that came in.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, bincode::Encode, bincode::Decode)]
 pub struct Forwards {
     next_index: u64,
     open: BTreeMap<IncomingKey, Open>,

@@ -11,7 +11,7 @@ use crate::ids::{BlockHeight, ChannelKey, HtlcId, PaymentHash};
 use crate::timer::Timers;
 
 /// One HTLC that is held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct HeldPart {
     /// On which channel.
     pub channel: ChannelKey,
@@ -24,7 +24,7 @@ pub struct HeldPart {
 }
 
 /// The parts of one payment so far.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, bincode::Encode, bincode::Decode)]
 struct Set {
     total: Msat,
     parts: Vec<HeldPart>,
@@ -37,7 +37,7 @@ impl Set {
 }
 
 /// All payments to us that are not complete.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, bincode::Encode, bincode::Decode)]
 pub struct Incoming {
     sets: BTreeMap<PaymentHash, Set>,
     timers: Timers<PaymentHash>,

@@ -15,7 +15,7 @@ use crate::invoice::RouteHintHop;
 use crate::limits::{PAYMENTS_IN_FLIGHT_MAX, WAITERS_MAX};
 
 /// A payment that has not ended.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, bincode::Encode, bincode::Decode)]
 pub struct Payment {
     /// As stored.
     pub row: PaymentRow,
@@ -51,7 +51,7 @@ impl Payment {
 }
 
 /// What `pay` and `xpay` may still do for a payment.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, bincode::Encode, bincode::Decode)]
 pub struct Drive {
     /// Who is answered at the end, and in which form.
     pub reply: RequestId,
@@ -96,7 +96,7 @@ pub struct Drive {
 }
 
 /// The form of the answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub enum Style {
     /// As `pay` answers.
     Pay,
@@ -112,14 +112,14 @@ impl Drive {
 }
 
 /// A part that has not ended.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, bincode::Encode, bincode::Decode)]
 pub struct Part {
     /// As stored.
     pub row: PartRow,
 }
 
 /// Waits for a part or for a whole payment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Waiter {
     /// Who.
     pub request: RequestId,
@@ -134,7 +134,7 @@ pub struct Waiter {
 }
 
 /// All outgoing payments in flight.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, bincode::Encode, bincode::Decode)]
 pub struct Outgoing {
     next_payment: u64,
     next_part: u64,

@@ -27,7 +27,7 @@ impl RowValue for ReplayRow {
 }
 
 /// All onions that may still be copied.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, bincode::Encode, bincode::Decode)]
 pub struct Replays {
     seen: BTreeMap<OnionKey, ReplayRow>,
     by_expiry: BTreeSet<(u32, OnionKey)>,

@@ -15,6 +15,7 @@ use super::keys::CommitmentKeys;
 use super::script::{self, HtlcScripts, OutputScript, WitnessScript};
 use super::sighash;
 use crate::amount::{Msat, Sat};
+use crate::encoding::encode_fields;
 use crate::ids::{BlockHeight, HtlcId, PaymentHash, Sig};
 use crate::side::{PerSide, Side};
 
@@ -32,6 +33,8 @@ pub struct Funding {
     /// Each side's anchor output.
     pub anchors: PerSide<OutputScript>,
 }
+
+encode_fields!(Funding { outpoint as foreign, amount, keys as foreign_pair, script, anchors });
 
 impl Funding {
     /// Prepares the scripts once.
@@ -110,7 +113,7 @@ impl ObscureFactor {
 }
 
 /// An HTLC as a commitment sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct CommitmentHtlc {
     /// Who pays it.
     pub offered_by: Side,
@@ -162,7 +165,7 @@ impl CommitmentInput<'_> {
 }
 
 /// What an output is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
 pub enum OutputKind {
     /// The owner's balance, delayed.
     ToLocal,
@@ -175,7 +178,7 @@ pub enum OutputKind {
 }
 
 /// One output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Output {
     /// Whole satoshis.
     pub value: Sat,
@@ -186,7 +189,7 @@ pub struct Output {
 }
 
 /// An HTLC that has an output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct HtlcOutput {
     /// Index of the output.
     pub vout: u32,
@@ -231,6 +234,25 @@ pub struct CommitmentTx {
     pub sighash: Message,
     serialized_outputs: Vec<u8>,
 }
+
+encode_fields!(CommitmentTx {
+    format,
+    number,
+    owner,
+    feerate_per_kw,
+    to_self_delay,
+    funding,
+    keys,
+    lock_time,
+    sequence as foreign,
+    outputs,
+    htlcs,
+    delayed_script,
+    delayed_output,
+    txid as foreign,
+    sighash as sighash,
+    serialized_outputs,
+});
 
 impl CommitmentTx {
     /// Builds a commitment. `keys` must hold HTLC keys if any HTLC has an output.

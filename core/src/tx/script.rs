@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+use bincode::de::Decoder;
+use bincode::enc::Encoder;
+use bincode::error::{DecodeError, EncodeError};
+use bincode::{Decode, Encode};
 use bitcoin::hashes::{Hash, hash160, ripemd160, sha256};
 use bitcoin::opcodes::all::*;
 use bitcoin::opcodes::{OP_FALSE, Opcode};
@@ -23,6 +27,25 @@ pub type WitnessScript = InlineScript<144>;
 
 /// A segwit v0 scriptPubKey: P2WPKH or P2WSH.
 pub type OutputScript = InlineScript<34>;
+
+impl<const MAX: usize> Encode for InlineScript<MAX> {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        self.as_bytes().encode(encoder)
+    }
+}
+
+impl<const MAX: usize, Context> Decode<Context> for InlineScript<MAX> {
+    fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<InlineScript<MAX>, DecodeError> {
+        let bytes = Vec::<u8>::decode(decoder)?;
+        if bytes.len() > MAX {
+            return Err(DecodeError::Other("a script that is longer than any of its kind"));
+        }
+        Ok(InlineScript::EMPTY.raw(&bytes))
+    }
+}
+
+bincode::impl_borrow_decode!(WitnessScript);
+bincode::impl_borrow_decode!(OutputScript);
 
 impl<const MAX: usize> InlineScript<MAX> {
     const EMPTY: Self = InlineScript { len: 0, bytes: [0; MAX] };

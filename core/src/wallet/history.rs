@@ -8,7 +8,7 @@ use crate::request::wallet::WalletTransaction;
 use crate::store::{Row, RowError, Table};
 
 /// `listtransactions`, under way.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, bincode::Encode, bincode::Decode)]
 pub struct TransactionsQuery {
     found: Vec<(Order, WalletTransaction)>,
 }

@@ -2,6 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use bincode::de::Decoder;
+use bincode::enc::Encoder;
+use bincode::error::{DecodeError, EncodeError};
+use bincode::{Decode, Encode};
 use bitcoin::bip32::{ChildNumber, DerivationPath, Fingerprint, KeySource, Xpub};
 use bitcoin::{CompressedPublicKey, Network, Script, ScriptBuf};
 use secp256k1::{PublicKey, SECP256K1};
@@ -71,11 +75,13 @@ pub struct Place {
 }
 
 /// One chain.
-#[derive(Debug)]
+#[derive(Debug, bincode::Encode, bincode::Decode)]
 struct Chain {
     /// Extended key of the chain itself, so that an address is one derivation away.
+    #[bincode(with_serde)]
     xpub: Xpub,
     /// Scripts from 0 on, some way past `issued`.
+    #[bincode(with_serde)]
     scripts: Vec<ScriptBuf>,
     /// The first index that was never given out.
     issued: u32,
@@ -93,6 +99,32 @@ pub struct Keychains {
     chains: [Chain; 4],
     places: BTreeMap<ScriptBuf, Place>,
 }
+
+impl Encode for Keychains {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        // Where a script stands is known from where it stands.
+        let Keychains { fingerprint, coin, chains, places: _ } = self;
+        fingerprint.to_bytes().encode(encoder)?;
+        coin.encode(encoder)?;
+        chains.encode(encoder)
+    }
+}
+
+impl<Context> Decode<Context> for Keychains {
+    fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<Keychains, DecodeError> {
+        let fingerprint = Fingerprint::from(<[u8; 4]>::decode(decoder)?);
+        let coin = u32::decode(decoder)?;
+        let chains = <[Chain; 4]>::decode(decoder)?;
+        let mut places = BTreeMap::new();
+        for (keychain, chain) in Keychain::ALL.into_iter().zip(&chains) {
+            let numbered = (0..).zip(&chain.scripts);
+            places.extend(numbered.map(|(index, script)| (script.clone(), Place { keychain, index })));
+        }
+        Ok(Keychains { fingerprint, coin, chains, places })
+    }
+}
+
+bincode::impl_borrow_decode!(Keychains);
 
 fn derive(xpub: &Xpub, index: u32) -> PublicKey {
     let child = ChildNumber::Normal { index };

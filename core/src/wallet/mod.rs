@@ -36,6 +36,7 @@ pub use rows::{Coin, Origin};
 
 use crate::amount::Sat;
 use crate::command::{Command, Sink, Watch};
+use crate::encoding::encode_fields;
 use crate::ids::BlockHeight;
 use crate::request::wallet::{AddressKind, Addresses, FundsOutput, OutputStatus};
 use crate::signer::WalletAccounts;
@@ -61,8 +62,9 @@ pub fn anchor_reserve(channels: usize) -> Sat {
 }
 
 /// A transaction in memory.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, bincode::Encode, bincode::Decode)]
 struct Known {
+    #[bincode(with_serde)]
     tx: Transaction,
     confirmed: Option<(BlockHeight, u32)>,
     order: u64,
@@ -96,6 +98,8 @@ pub struct Wallet {
     tip: BlockHeight,
     next_order: u64,
 }
+
+encode_fields!(Wallet { keychains, coins as foreign_keys, txs as foreign_keys, tip, next_order });
 
 impl Wallet {
     /// An empty wallet over the signer's accounts; [`Wallet::take`] its rows, then [`Wallet::finish`].
