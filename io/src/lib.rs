@@ -14,5 +14,6 @@ mod notice;
 mod outputs;
 mod peers;
 pub mod reactor;
+pub mod recorder;
 mod room;
 pub mod seed;

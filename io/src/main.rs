@@ -12,6 +12,7 @@ use leyden_core::clock::{Clock, Mono, Wall};
 use leyden_core::command::Level;
 use leyden_core::limits::{PEERS_MAX, WRITE_BUFFER_SIZE};
 use leyden_core::node::{Boot, Node};
+use leyden_core::recording::config_hash;
 use leyden_core::signer::KeysSigner;
 use leyden_core::store::{Row, Table};
 use leyden_core::transport::read_buffer::READ_BUFFER_SIZE;
@@ -22,6 +23,7 @@ use leyden_io::descriptors;
 use leyden_io::listen::LISTENERS_MAX;
 use leyden_io::log::Log;
 use leyden_io::reactor::{End, Parts, Reactor};
+use leyden_io::recorder::{self, About, Recorder};
 use leyden_io::seed;
 use leyden_persist::{Options, ReadError, Store};
 use leyden_rpc::session::OUTPUT_SIZE_MAX;
@@ -89,7 +91,14 @@ fn run(flags: &Flags) -> Result<(), String> {
     let control = dir.join(leyden_rpc::SOCKET_NAME);
     let id = node.id();
     let view = view_of(&settings);
-    let parts = Parts { node, signer, store, driver, listeners, view, log };
+    let about = About {
+        network: settings.core.network,
+        node_id: id,
+        config_hash: config_hash(&settings.core),
+        run: clock.wall,
+    };
+    let recorder = Recorder::new(&dir.join(recorder::DIR_NAME), settings.recorder, about);
+    let parts = Parts { node, signer, store, driver, listeners, view, log, recorder };
     let mut log = Log::new(settings.log.clone());
     let reactor = Reactor::new(parts, &control)
         .map_err(|error| format!("cannot start with the control socket {}: {error}", control.display()))?;
