@@ -3,6 +3,7 @@
 pub mod chain;
 pub mod disk;
 pub mod net;
+pub mod replay;
 mod world;
 
 pub use world::{CrashPlan, CrashPoint, Reply, World};
