@@ -99,9 +99,9 @@ impl Watcher for Trace {
 }
 
 /// Two that look on.
-struct Both<A, B>(A, B);
+struct Both<'a, A, B>(&'a mut A, &'a mut B);
 
-impl<A: Watcher, B: Watcher> Watcher for Both<A, B> {
+impl<A: Watcher, B: Watcher> Watcher for Both<'_, A, B> {
     fn step(&mut self, step: &Step<'_>) {
         self.0.step(step);
         self.1.step(step);
@@ -238,7 +238,7 @@ fn replay<W: Watcher>(run: &Run<'_>, arguments: &Arguments, watcher: &mut W) -> 
         }
         first = first.or(Some(turn.clock.mono));
         let taken = if arguments.state.is_some() {
-            replay.take(&turn, &mut Both(&mut *watcher, &mut rows))
+            replay.take(&turn, &mut Both(watcher, &mut rows))
         } else {
             replay.take(&turn, watcher)
         };
