@@ -80,6 +80,16 @@ impl Chain {
         self.blocks.get(height.0.checked_sub(HEIGHT_START)? as usize)
     }
 
+    /// The block of this name.
+    pub fn block_by_hash(&self, hash: BlockHash) -> Option<&Block> {
+        self.blocks.iter().rev().find(|block| block.tip.hash == hash)
+    }
+
+    /// The block before this one.
+    pub fn parent(&self, tip: Tip) -> Option<Tip> {
+        Some(self.block(BlockHeight(tip.height.0 - 1))?.tip)
+    }
+
     /// Transactions that wait for a block.
     pub fn mempool(&self) -> &[Transaction] {
         &self.mempool

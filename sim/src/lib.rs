@@ -1,9 +1,12 @@
 //! Many real nodes on a simulated network, chain, disk and clock.
 
 pub mod chain;
+pub mod check;
 pub mod disk;
+pub mod draw;
 pub mod net;
 pub mod replay;
 mod world;
 
-pub use world::{CrashPlan, CrashPoint, Reply, World};
+pub use net::Wire;
+pub use world::{Act, Counts, CrashPlan, CrashPoint, Place, Reply, Trigger, World};

@@ -39,7 +39,7 @@ pub(crate) fn open(world: &mut World, from: usize, to: usize, amount: Sat, push_
 }
 
 /// Nodes 0, 1, … in a row, a channel of a million satoshi between neighbours, opened by the left one.
-pub(crate) fn line(seed: u8, count: usize) -> World {
+pub(crate) fn line(seed: u64, count: usize) -> World {
     let mut world = World::new(seed, count, |_, _| {});
     world.run_until_quiet();
     for node in 0..count - 1 {

@@ -1,0 +1,89 @@
+//! What nodes learn of the chain, and when.
+
+use leyden_core::amount::Sat;
+use leyden_core::ids::BlockHeight;
+use leyden_core::request::{Request, Response};
+
+use super::World;
+use super::node::Happening;
+use crate::net::NodeIndex;
+
+impl World {
+    /// Mines blocks; each is taken in by everybody before the next.
+    pub fn mine(&mut self, count: u32) {
+        for _ in 0..count {
+            self.mine_now(1);
+            self.run_for_ms(self.latency_ms * 20);
+        }
+    }
+
+    /// Mines blocks at this very moment; nodes learn of them as their backends tell them.
+    pub fn mine_now(&mut self, count: u32) {
+        for _ in 0..count {
+            self.chain.mine();
+        }
+        self.tell_chain();
+    }
+
+    /// Gives coins to a node's wallet, in a block of their own.
+    pub fn faucet(&mut self, node: NodeIndex, amount: Sat) {
+        self.gift(node, amount);
+        self.mine(1);
+    }
+
+    /// Gives coins to a node's wallet with the next block.
+    pub fn gift(&mut self, node: NodeIndex, amount: Sat) {
+        let kind = leyden_core::request::wallet::AddressKind::P2wpkh;
+        let Ok(Response::Addresses(addresses)) = self.call(node, Request::NewAddr(kind)) else {
+            panic!("newaddr gives an address\n{}", self.story());
+        };
+        self.chain.gift(addresses.p2wpkh.expect("that kind was asked for"), amount);
+    }
+
+    /// Everybody will learn of what is new on the chain.
+    pub(super) fn tell_chain(&mut self) {
+        for node in 0..self.nodes.len() {
+            if !self.nodes[node].is_off {
+                self.catch_up(node);
+            }
+        }
+    }
+
+    /// What a backend tells a node that has just started.
+    pub(super) fn begin_chain(&mut self, node: NodeIndex) {
+        self.push_chain(node, Happening::Up);
+        let newest = self.chain.tip();
+        let own = &mut self.nodes[node];
+        own.view = own.node.tip();
+        let feerates = own.feerates;
+        if own.view.is_none() {
+            own.view = Some(newest);
+            self.push_chain(node, Happening::Begin(newest));
+        }
+        self.push_chain(node, Happening::Feerates(feerates));
+        self.catch_up(node);
+    }
+
+    /// Tells a node the way from the block that it stands at to the best one.
+    fn catch_up(&mut self, node: NodeIndex) {
+        let mut view = self.nodes[node].view.expect("a running node stands somewhere");
+        while self.chain.block(view.height).is_none_or(|block| block.tip != view) {
+            self.push_chain(node, Happening::Unblock(view));
+            view = self.chain.parent(view).expect("two chains meet at the first block");
+        }
+        for height in view.height.0 + 1..=self.chain.tip().height.0 {
+            view = self.chain.block(BlockHeight(height)).expect("the chain has no holes").tip;
+            self.push_chain(node, Happening::Block(view));
+        }
+        self.nodes[node].view = Some(view);
+        self.push_chain(node, Happening::Synced);
+    }
+
+    /// What a backend says arrives late where it lags, and always in order.
+    pub(super) fn push_chain(&mut self, node: NodeIndex, what: Happening) {
+        let own = &mut self.nodes[node];
+        let at_ms = (self.now_ms + own.chain_lag_ms).max(own.chain_ready_ms);
+        own.chain_ready_ms = at_ms;
+        self.push_at(node, at_ms, what);
+    }
+}

@@ -1,0 +1,255 @@
+//! A turn: what has come is taken in, what is due is done, what was written is kept, and then the world sees it.
+
+use leyden_core::clock::Clock;
+use leyden_core::event::{BroadcastOutcome, ChainEvent, Cut, Event, Match};
+use leyden_core::ids::BlockHeight;
+use leyden_core::store::{Row, encode_into};
+
+use super::World;
+use super::faults::CrashPoint;
+use super::network::conn_of;
+use super::node::{Due, Happening};
+use super::staged::{Effect, OwnWatch, Staged};
+use crate::disk::Write;
+use crate::net::{EndState, NodeIndex, Parcel};
+
+/// A node whose deadline is never dealt with stands still.
+const DEADLINES_PER_TURN_MAX: u32 = 100;
+
+impl World {
+    /// What has come for a node at this moment, and the deadlines that are due, are one turn.
+    pub(super) fn turn(&mut self, node: NodeIndex) {
+        self.thaw(node);
+        let at = self.now_ms;
+        let mut staged = Staged::new(self.observed);
+        let mut goes_down = false;
+        while let Some(entry) = self.queue.first_entry() {
+            if entry.key().0 > at || entry.get().node != node || goes_down {
+                break;
+            }
+            let Due { life, what, .. } = entry.remove();
+            if life == self.nodes[node].life && !self.nodes[node].is_off {
+                goes_down = matches!(what, Happening::Crash);
+                self.step(node, what, &mut staged);
+            }
+        }
+        if self.nodes[node].is_off {
+            return;
+        }
+        let own = &mut self.nodes[node];
+        let clock = own.clock(at);
+        let mut rounds = 0;
+        while own.node.next_deadline().is_some_and(|due| due <= clock.mono) {
+            own.node.step(clock, Event::Deadline, &mut own.signer, &mut staged);
+            self.counts.events += 1;
+            rounds += 1;
+            assert!(rounds < DEADLINES_PER_TURN_MAX, "node {node} does not deal with its deadline");
+        }
+        if self.observed {
+            own.node.check();
+        }
+        self.end_turn(node, staged);
+        if goes_down && !self.nodes[node].is_off {
+            self.crash(node);
+        }
+    }
+
+    fn step(&mut self, node: NodeIndex, what: Happening, staged: &mut Staged) {
+        let own = &mut self.nodes[node];
+        let clock = own.clock(self.now_ms);
+        self.counts.events += 1;
+        let height = own.node.tip().map_or(BlockHeight(0), |tip| tip.height);
+        let mut step = |event: Event<'_>| own.node.step(clock, event, &mut own.signer, staged);
+        match what {
+            Happening::Connected { link, direction } => {
+                let Some(known) = self.links.get_mut(&link) else { return };
+                let end = known.end_of(node);
+                if known.ends[end].state != EndState::Opening {
+                    return;
+                }
+                known.ends[end].state = EndState::Open;
+                let other = known.ends[1 - end].node;
+                let (peer, address) = (self.nodes[other].id, World::address(other));
+                let own = &mut self.nodes[node];
+                let event = Event::Connected { conn: conn_of(link), peer, direction, address };
+                own.node.step(clock, event, &mut own.signer, staged);
+            }
+            Happening::DialFailed { dial } => step(Event::DialFailed { dial, reason: "nobody there".into() }),
+            Happening::Parcel { link, parcel } => {
+                let Some(known) = self.links.get(&link) else { return };
+                let end = known.end_of(node);
+                match (parcel, known.ends[end].state) {
+                    (Parcel::Message(message), EndState::Open) => {
+                        self.counts.messages += 1;
+                        step(Event::Received { conn: conn_of(link), message: &message });
+                    }
+                    (Parcel::Bytes(bytes), EndState::Opening | EndState::Open) => {
+                        self.take_bytes(node, link, &bytes, staged);
+                    }
+                    (Parcel::End(reason), _) => {
+                        self.lose_later(link, end);
+                        self.lose(link, end, reason);
+                    }
+                    // The connection is over, or was never told of.
+                    (Parcel::Message(_) | Parcel::Bytes(_), _) => {}
+                }
+            }
+            Happening::WriteSpace { link, free } => step(Event::WriteSpace { conn: conn_of(link), free }),
+            Happening::Disconnected { link, reason } => step(Event::Disconnected { conn: conn_of(link), reason }),
+            // The turn that it ends sees to it.
+            Happening::Crash => {}
+            Happening::Up => step(Event::Chain(ChainEvent::Up)),
+            Happening::Down => step(Event::Chain(ChainEvent::Down { reason: "the backend does not answer".into() })),
+            Happening::Begin(tip) => step(Event::Chain(ChainEvent::Begin { tip })),
+            Happening::Block(tip) => self.step_block(node, clock, tip, staged),
+            Happening::Unblock(tip) => step(Event::Chain(ChainEvent::BlockDisconnected { tip })),
+            Happening::Synced => step(Event::Chain(ChainEvent::Synced { height })),
+            Happening::Feerates(feerates) => step(Event::Chain(ChainEvent::Feerates(feerates))),
+            Happening::Broadcast(txid, outcome) => step(Event::Chain(ChainEvent::Broadcast { txid, outcome })),
+            Happening::Request(id, request) => step(Event::Request { id, request }),
+            Happening::Loaded(query, table, rows) => {
+                let rows: Vec<Row<'_>> = rows.iter().map(|(key, value)| Row { table, key, value }).collect();
+                step(Event::Loaded { query, rows: &rows });
+            }
+        }
+        self.take_watches(node, staged);
+    }
+
+    fn step_block(&mut self, node: NodeIndex, clock: Clock, tip: leyden_core::chain::Tip, staged: &mut Staged) {
+        let block = self.chain.block_by_hash(tip.hash).expect("a block that was mined");
+        let own = &mut self.nodes[node];
+        let filter = &own.filter;
+        let wanted = (0..).zip(&block.txs).filter(|(_, tx)| filter.matches(tx));
+        let matches: Vec<Match<'_>> = wanted.map(|(index, tx)| Match { index, tx }).collect();
+        let time_s = (clock.wall.0 / 1000) as u32;
+        let event = ChainEvent::BlockConnected { tip: block.tip, time_s, matches: &matches };
+        own.node.step(clock, Event::Chain(event), &mut own.signer, staged);
+    }
+
+    /// A watch counts for the next block of the same turn already: it is no promise to anybody.
+    fn take_watches(&mut self, node: NodeIndex, staged: &mut Staged) {
+        use leyden_core::command::Watch;
+        let filter = &mut self.nodes[node].filter;
+        for watch in staged.watches.drain(..) {
+            match &watch {
+                OwnWatch::Spend(outpoint) => filter.take(Watch::Spend(*outpoint)),
+                OwnWatch::Unspend(outpoint) => filter.take(Watch::Unspend(*outpoint)),
+                OwnWatch::Script(script) => filter.take(Watch::Script(script)),
+            }
+        }
+    }
+
+    /// Is this the turn in which the node ends?
+    fn crash_of_turn(&mut self, node: NodeIndex) -> Option<CrashPoint> {
+        let plan = self.nodes[node].crash.as_mut()?;
+        match plan.turn.checked_sub(1) {
+            Some(left) => {
+                plan.turn = left;
+                None
+            }
+            None => Some(plan.point),
+        }
+    }
+
+    pub(super) fn end_turn(&mut self, node: NodeIndex, mut staged: Staged) {
+        self.take_watches(node, &mut staged);
+        for (level, note) in std::mem::take(&mut staged.notes) {
+            self.checks.on_note(self.now_ms, node, level, &note);
+            self.tell_story(format!("{node} {note}"));
+        }
+        let mut crash = None;
+        if !staged.writes.is_empty() {
+            self.nodes[node].writing_turns += 1;
+            self.counts.commits += 1;
+            crash = self.crash_of_turn(node);
+            let own = &mut self.nodes[node];
+            if own.commit_ms > 0 {
+                own.busy_until_ms = self.now_ms + own.commit_ms;
+            }
+        }
+        if let Some(point) = crash {
+            self.tell_story(format!("{node} crashes: {point:?}"));
+        }
+        if crash == Some(CrashPoint::BeforeCommit) {
+            return self.crash(node);
+        }
+        for write in &staged.writes {
+            match write {
+                Write::Put(table, key, value) => {
+                    self.hash(&[b'p', *table as u8]);
+                    self.hash(key);
+                    self.hash(value);
+                }
+                Write::Delete(table, key) => {
+                    self.hash(&[b'd', *table as u8]);
+                    self.hash(key);
+                }
+            }
+        }
+        self.nodes[node].disk.commit(staged.writes);
+        if crash == Some(CrashPoint::AfterCommit) {
+            return self.crash(node);
+        }
+        let count = staged.effects.len();
+        let said = if crash == Some(CrashPoint::AmidEffects) { count / 2 } else { count };
+        for effect in staged.effects.into_iter().take(said) {
+            if self.effect(node, effect) {
+                return self.crash(node);
+            }
+        }
+        if crash.is_some() {
+            return self.crash(node);
+        }
+        self.see_deadline(node);
+    }
+
+    /// One thing takes effect. True: the node ends with it.
+    fn effect(&mut self, node: NodeIndex, effect: Effect) -> bool {
+        self.hash(&[b'e', node as u8]);
+        match effect {
+            Effect::Send(conn, message) => {
+                self.hash(&message);
+                return self.send(node, conn, message);
+            }
+            Effect::Disconnect(conn) => {
+                let link = conn.slot;
+                if let Some(known) = self.links.get(&link) {
+                    let end = known.end_of(node);
+                    self.lose_later(link, end);
+                    self.lose(link, end, Cut::Ours);
+                }
+            }
+            Effect::Dial(dial, peer, address) => self.dial(node, dial, peer, &address),
+            Effect::Load(query, table, range, limit) => {
+                let rows = self.nodes[node].disk.load(table, &range, limit as usize);
+                self.push(node, 0, Happening::Loaded(query, table, rows));
+            }
+            Effect::Broadcast(tx, purpose) => {
+                let txid = tx.compute_txid();
+                self.hash(txid.as_raw_hash().as_ref());
+                if self.observed {
+                    self.checks.on_broadcast(self.now_ms, node, &tx, &purpose);
+                }
+                let outcome = match self.chain.broadcast(&tx) {
+                    Ok(()) => BroadcastOutcome::Accepted,
+                    Err(why) => {
+                        let reason = format!("{why:?}");
+                        self.tell_story(format!("{node} refused {purpose}: {reason}"));
+                        self.refused.push((node, purpose, why));
+                        BroadcastOutcome::Rejected { code: -26, reason }
+                    }
+                };
+                self.push(node, 1, Happening::Broadcast(txid, outcome));
+            }
+            Effect::Reply(id, reply) => {
+                if self.observed {
+                    let mut bytes = Vec::new();
+                    encode_into(&*reply, &mut bytes);
+                    self.hash(&bytes);
+                }
+                self.replies.insert(id, *reply);
+            }
+        }
+        false
+    }
+}
