@@ -1,6 +1,6 @@
 //! Several nodes on one line: what each took in and did, in an order that fits all clocks and all messages.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use leyden_core::clock::Wall;
 use leyden_core::command::{Command, Level};
@@ -133,52 +133,85 @@ impl Watcher for Collector {
     }
 }
 
+/// An entry before the merge: its node, and its place among that node's.
+type Place = (usize, usize);
+
+/// Finds the sending of each message that was received: the pairs, by the receiving end.
+///
+/// Messages that were sent once and received once leave no choice, and show how far the clocks of two nodes are apart.
+/// Equal messages (pings, and what is repeated after a reconnect) are told apart by time: none comes before it was sent.
+/// An end may be missing, where a process died before it had written its recording.
+fn pair(lines: &[Vec<Entry>]) -> BTreeMap<Place, Place> {
+    /// Clocks are read once per turn, and rounded.
+    const ROUNDING_MS: i64 = 2;
+    let mut ends: BTreeMap<u64, (Vec<Place>, Vec<Place>)> = BTreeMap::new();
+    for (node, line) in lines.iter().enumerate() {
+        for (at, entry) in line.iter().enumerate() {
+            if let Some(hash) = entry.hash {
+                let (sent, received) = ends.entry(hash).or_default();
+                if entry.kind == Kind::Sent { sent } else { received }.push((node, at));
+            }
+        }
+    }
+    let wall = |(node, at): Place| lines[node][at].wall.0 as i64;
+    let mut pairs = BTreeMap::new();
+    let mut delays: BTreeMap<(usize, usize), i64> = BTreeMap::new();
+    for (sent, received) in ends.values() {
+        if let ([sent], [received]) = (&sent[..], &received[..])
+            && sent.0 != received.0
+        {
+            let delay = wall(*received) - wall(*sent);
+            let least = delays.entry((sent.0, received.0)).or_insert(delay);
+            *least = delay.min(*least);
+            pairs.insert(*received, *sent);
+        }
+    }
+    for (mut sent, mut received) in ends.into_values().filter(|(sent, received)| sent.len() + received.len() > 2) {
+        sent.sort_by_key(|place| wall(*place));
+        received.sort_by_key(|place| wall(*place));
+        // The latest first, each with the latest sending that it can come from: what lost its other end stays alone.
+        for to in received.into_iter().rev() {
+            let could_be = |from: &Place| {
+                let delay = delays.get(&(from.0, to.0)).copied().unwrap_or(0);
+                from.0 != to.0 && wall(*from) + delay <= wall(to) + ROUNDING_MS
+            };
+            if let Some(at) = sent.iter().rposition(could_be) {
+                pairs.insert(to, sent.remove(at));
+            }
+        }
+    }
+    pairs
+}
+
 /// Puts the runs of several nodes on one line. `collected` holds what each run did, in its order; the runs of one node
 /// stand one behind the other.
 pub fn merge(nodes: Vec<NodeId>, collected: Vec<Vec<Entry>>) -> Timeline {
-    let mut lines: Vec<VecDeque<Entry>> = nodes.iter().map(|_| VecDeque::new()).collect();
+    let mut lines: Vec<Vec<Entry>> = nodes.iter().map(|_| Vec::new()).collect();
     for entry in collected.into_iter().flatten() {
-        lines[entry.node].push_back(entry);
+        lines[entry.node].push(entry);
     }
-    // How often each message is received at all: whoever receives more often than others sent has it from elsewhere.
-    let mut to_be_sent: BTreeMap<u64, u64> = BTreeMap::new();
-    for entry in lines.iter().flatten().filter(|entry| entry.kind == Kind::Sent) {
-        *to_be_sent.entry(entry.hash.unwrap_or_default()).or_default() += 1;
-    }
-    let mut on_the_way: BTreeMap<u64, VecDeque<usize>> = BTreeMap::new();
-    let mut entries: Vec<Entry> = Vec::new();
-    // Wall clocks may disagree, so a message may wait for its sending: the sender goes first then.
-    while lines.iter().any(|line| !line.is_empty()) {
-        let waits = |entry: &Entry| {
-            let hash = entry.hash.filter(|_| entry.kind == Kind::Received)?;
-            let has_left = |at: &usize| entries[*at].node != entry.node;
-            let is_there = on_the_way.get(&hash).is_some_and(|sent| sent.iter().any(has_left));
-            (!is_there && to_be_sent.get(&hash).is_some_and(|left| *left > 0)).then_some(())
-        };
-        let heads = || lines.iter().enumerate().filter_map(|(node, line)| Some((node, line.front()?)));
-        let earliest = |(node, entry): &(usize, &Entry)| (entry.wall, *node);
-        let ready = heads().filter(|(_, entry)| waits(entry).is_none()).min_by_key(earliest);
-        // All wait for one another: equal messages were mistaken for each other. Clocks must do.
-        let (node, _) = ready.or_else(|| heads().min_by_key(earliest)).expect("some line is not empty");
-        let mut entry = lines[node].pop_front().expect("it has a head");
+    let pairs = pair(&lines);
+    let mut heads = vec![0; lines.len()];
+    let mut placed: BTreeMap<Place, usize> = BTreeMap::new();
+    let mut entries: Vec<Entry> = Vec::with_capacity(lines.iter().map(Vec::len).sum());
+    loop {
+        let mut best: Option<(bool, Wall, Place)> = None;
+        for (node, at) in heads.iter().enumerate().filter(|(node, at)| **at < lines[*node].len()) {
+            let waits = pairs.get(&(node, *at)).is_some_and(|sent| !placed.contains_key(sent));
+            let candidate = (waits, lines[node][*at].wall, (node, *at));
+            // If all wait, equal messages were mistaken for each other, and clocks must do.
+            best = Some(best.map_or(candidate, |best| best.min(candidate)));
+        }
+        let Some((_, _, (node, at))) = best else { break };
+        heads[node] += 1;
         let index = entries.len();
-        match (entry.kind, entry.hash) {
-            (Kind::Sent, Some(hash)) => {
-                *to_be_sent.entry(hash).or_default() -= 1;
-                on_the_way.entry(hash).or_default().push_back(index);
-            }
-            (Kind::Received, Some(hash)) => {
-                let sent = on_the_way.get_mut(&hash);
-                let found = sent.and_then(|sent| {
-                    let at = sent.iter().position(|at| entries[*at].node != entry.node)?;
-                    sent.remove(at)
-                });
-                if let Some(found) = found {
-                    entry.other_end = Some(found);
-                    entries[found].other_end = Some(index);
-                }
-            }
-            _ => {}
+        let mut entry = lines[node][at].clone();
+        if let Some(sent) = pairs.get(&(node, at)).and_then(|sent| placed.get(sent)) {
+            entry.other_end = Some(*sent);
+            entries[*sent].other_end = Some(index);
+        }
+        if entry.kind == Kind::Sent {
+            placed.insert((node, at), index);
         }
         entries.push(entry);
     }
