@@ -138,7 +138,7 @@ type Place = (usize, usize);
 
 /// Finds the sending of each message that was received: the pairs, by the receiving end.
 ///
-/// Messages that were sent once and received once leave no choice, and show how far the clocks of two nodes are apart.
+/// Messages that can come from one sending only leave no choice, and show how far the clocks of two nodes are apart.
 /// Equal messages (pings, and what is repeated after a reconnect) are told apart by time: none comes before it was sent.
 /// An end may be missing, where a process died before it had written its recording.
 fn pair(lines: &[Vec<Entry>]) -> BTreeMap<Place, Place> {
@@ -156,17 +156,26 @@ fn pair(lines: &[Vec<Entry>]) -> BTreeMap<Place, Place> {
     let wall = |(node, at): Place| lines[node][at].wall.0 as i64;
     let mut pairs = BTreeMap::new();
     let mut delays: BTreeMap<(usize, usize), i64> = BTreeMap::new();
-    for (sent, received) in ends.values() {
-        if let ([sent], [received]) = (&sent[..], &received[..])
-            && sent.0 != received.0
-        {
-            let delay = wall(*received) - wall(*sent);
-            let least = delays.entry((sent.0, received.0)).or_insert(delay);
-            *least = delay.min(*least);
-            pairs.insert(*received, *sent);
+    for (sent, received) in ends.values_mut() {
+        // Nobody receives what it sent itself.
+        let no_choice = |to: &Place| {
+            let mut from = sent.iter().filter(|from| from.0 != to.0);
+            let only = from.next().filter(|_| from.next().is_none());
+            only.copied().filter(|_| received.iter().filter(|other| other.0 == to.0).count() == 1)
+        };
+        let certain: Vec<(Place, Place)> = received.iter().filter_map(|to| Some((*to, no_choice(to)?))).collect();
+        for (to, from) in certain {
+            if sent.contains(&from) {
+                let delay = wall(to) - wall(from);
+                let least = delays.entry((from.0, to.0)).or_insert(delay);
+                *least = delay.min(*least);
+                pairs.insert(to, from);
+                sent.retain(|other| *other != from);
+                received.retain(|other| *other != to);
+            }
         }
     }
-    for (mut sent, mut received) in ends.into_values().filter(|(sent, received)| sent.len() + received.len() > 2) {
+    for (mut sent, mut received) in ends.into_values() {
         sent.sort_by_key(|place| wall(*place));
         received.sort_by_key(|place| wall(*place));
         // The latest first, each with the latest sending that it can come from: what lost its other end stays alone.
