@@ -27,5 +27,7 @@ pub mod store;
 pub mod timer;
 pub mod transport;
 pub mod tx;
+#[cfg(test)]
+mod vectors;
 pub mod wallet;
 pub mod wire;

@@ -6,6 +6,8 @@ pub mod disk;
 pub mod draw;
 pub mod net;
 pub mod replay;
+pub mod soak;
+pub mod story;
 mod world;
 
 pub use net::Wire;

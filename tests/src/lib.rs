@@ -1,5 +1,6 @@
 //! What tests of the whole share.
 
+pub mod alloc;
 pub mod bitcoind;
 pub mod daemon;
 pub mod line;

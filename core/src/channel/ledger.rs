@@ -44,6 +44,15 @@ pub enum Moved {
     Removed(HtlcKey, Box<Htlc>),
 }
 
+impl Moved {
+    /// Which HTLC.
+    pub fn key(&self) -> HtlcKey {
+        match self {
+            Moved::Advanced(key) | Moved::Added(key) | Moved::Removed(key, _) => *key,
+        }
+    }
+}
+
 /// What one commitment shows of an HTLC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
 pub struct SpecHtlc {

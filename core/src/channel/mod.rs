@@ -19,6 +19,7 @@ pub mod params;
 mod ready;
 mod reestablish;
 pub mod rows;
+mod scratch;
 mod terms;
 #[cfg(test)]
 mod tests;
@@ -38,7 +39,7 @@ use crate::onion::ONION_SIZE;
 use crate::rng::Rng;
 use crate::side::Side;
 use crate::signer::Signer;
-use crate::tx::{CommitmentTx, SecretStore};
+use crate::tx::SecretStore;
 use crate::wire::{self, Message};
 
 pub use close::CloseTerms;
@@ -50,11 +51,11 @@ pub use onchain_htlc::{OurHtlc, TheirHtlc};
 pub use open::{OpenRequest, Opening, Progress};
 pub use params::{ChannelConfig, Params, PeerPolicy, Policy};
 pub use rows::{ChannelRow, Funding, FundingStatus, Phase, Spent, Stored};
+pub use scratch::Scratch;
 pub use terms::{ChannelType, OpenFeatures};
-pub use updates::Offer;
+pub use updates::{INVALID_ONION_BLINDING, Offer};
 
 use commit::KeyRing;
-use ledger::Spec;
 use rows::{RemotePoints, SignatureRow};
 
 /// What a channel may use while it works.
@@ -73,7 +74,12 @@ pub struct Cx<'a> {
     pub out: &'a mut dyn Sink,
     /// Where facts for the node go.
     pub effects: &'a mut Vec<Effect>,
+    /// Memory to work in.
+    pub scratch: &'a mut Scratch,
 }
+
+/// Lists of what is on its way keep memory for so many between messages, and give back what more took.
+const KEPT_SMALL: usize = 4;
 
 /// Is the peer here? Never written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
@@ -130,12 +136,6 @@ pub struct Channel {
     shutdown_unsent: bool,
     /// Did we answer `announcement_signatures` of a peer that had them all, on this connection?
     announcement_answered: bool,
-    /// Memory that is used again.
-    spec: Spec,
-    /// Likewise.
-    htlc_sigs: Vec<Sig>,
-    /// Likewise: the commitment that was built last.
-    buffers: Option<CommitmentTx>,
 }
 
 impl Channel {
@@ -171,9 +171,6 @@ impl Channel {
             close_terms: None,
             shutdown_unsent: false,
             announcement_answered: false,
-            spec: Spec::default(),
-            htlc_sigs: Vec::new(),
-            buffers: None,
         }
     }
 

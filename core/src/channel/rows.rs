@@ -18,7 +18,7 @@ use secp256k1::PublicKey;
 
 use super::ledger::{Counters, Htlc, HtlcKey, Ledger, Moved};
 use super::params::{Params, PeerPolicy, Policy};
-use super::{Channel, CloseReason, Cx, Spender};
+use super::{Channel, CloseReason, Cx, KEPT_SMALL, Spender};
 
 /// Where a channel is in its life. Being offline is not a phase.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
@@ -219,6 +219,19 @@ pub struct SignatureRow {
     pub signature: Sig,
     /// On its HTLC transactions, in the order of its outputs.
     pub htlc_signatures: Vec<Sig>,
+}
+
+impl SignatureRow {
+    /// Takes the place of the signatures before.
+    pub(super) fn keep(&mut self, number: u64, signature: Sig, htlc_signatures: &[Sig]) {
+        (self.number, self.signature) = (number, signature);
+        self.htlc_signatures.clear();
+        self.htlc_signatures.extend_from_slice(htlc_signatures);
+        // What hundreds of HTLCs took is given back once they are gone.
+        if htlc_signatures.len() <= KEPT_SMALL {
+            self.htlc_signatures.shrink_to(KEPT_SMALL);
+        }
+    }
 }
 
 impl RowValue for SignatureRow {

@@ -207,6 +207,7 @@ impl Node {
             }
         }
         self.wallet.broadcast_outcome(txid, outcome, io.out);
+        self.on_verdict(io, txid, outcome);
     }
 
     // --- Claims -----------------------------------------------------------------------------------------------------

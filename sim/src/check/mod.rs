@@ -1,9 +1,23 @@
 //! The checkers: they watch a run from outside and do not trust the books of the nodes.
+//!
+//! `Checks` sees everything that nodes say while a world runs; `judge` looks at a story that has come to its end. Both
+//! name the promise that is broken: `docs/simulation.md` lists them.
+
+mod judge;
+mod wire;
+
+use std::collections::BTreeSet;
 
 use bitcoin::Transaction;
 use leyden_core::command::Level;
 
+pub(crate) use judge::judge;
+
+use self::wire::Talk;
 use crate::net::NodeIndex;
+
+/// More violations than anybody reads.
+const VIOLATIONS_MAX: usize = 50;
 
 /// Something that must not be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,11 +35,25 @@ pub struct Violation {
 /// All checkers of a world.
 pub struct Checks {
     violations: Vec<Violation>,
+    /// Nodes that need not keep the rules.
+    bad: BTreeSet<NodeIndex>,
+    /// The story has begun: from now on channels stay open.
+    has_begun: bool,
+    closes_allowed: bool,
+    somebody_closed: bool,
+    talk: Talk,
 }
 
 impl Checks {
     pub(crate) fn new(_count: usize) -> Checks {
-        Checks { violations: Vec::new() }
+        Checks {
+            violations: Vec::new(),
+            bad: BTreeSet::new(),
+            has_begun: false,
+            closes_allowed: false,
+            somebody_closed: false,
+            talk: Talk::default(),
+        }
     }
 
     /// What was found.
@@ -33,11 +61,81 @@ impl Checks {
         &self.violations
     }
 
-    pub(crate) fn on_message(&mut self, _now_ms: u64, _link: u32, _from: NodeIndex, _to: NodeIndex, _message: &[u8]) {}
+    /// This node does not keep the rules.
+    pub fn expect_nothing_of(&mut self, node: NodeIndex) {
+        self.bad.insert(node);
+    }
 
-    pub(crate) fn on_broadcast(&mut self, _now_ms: u64, _node: NodeIndex, _tx: &Transaction, _purpose: &str) {}
+    /// Does it not?
+    pub fn is_bad(&self, node: NodeIndex) -> bool {
+        self.bad.contains(&node)
+    }
 
-    pub(crate) fn on_note(&mut self, _now_ms: u64, _node: NodeIndex, _level: Level, _note: &str) {}
+    /// Is somebody there who does not keep the rules?
+    pub fn is_anyone_bad(&self) -> bool {
+        !self.bad.is_empty()
+    }
 
-    pub(crate) fn on_halt(&mut self, _node: NodeIndex) {}
+    /// From now on no channel is closed but by its owner's wish, unless that is allowed.
+    pub fn begin(&mut self, closes_allowed: bool) {
+        self.has_begun = true;
+        self.closes_allowed = closes_allowed;
+    }
+
+    /// Somebody wants a channel closed, alone if need be.
+    pub fn close_is_wanted(&mut self) {
+        self.closes_allowed = true;
+    }
+
+    /// Notes a violation.
+    pub fn violate(&mut self, at_ms: u64, oracle: &'static str, node: NodeIndex, text: String) {
+        if self.violations.len() < VIOLATIONS_MAX {
+            self.violations.push(Violation { at_ms, oracle, node, text });
+        }
+    }
+
+    /// Has a channel gone on chain by one side's wish?
+    pub(crate) fn somebody_closed(&self) -> bool {
+        self.somebody_closed
+    }
+
+    /// May channels go on chain?
+    fn may_close(&self) -> bool {
+        !self.has_begun || self.closes_allowed || self.is_anyone_bad()
+    }
+
+    pub(crate) fn on_message(&mut self, now_ms: u64, link: u32, from: NodeIndex, to: NodeIndex, message: &[u8]) {
+        if self.is_bad(from) {
+            return;
+        }
+        let may_close = self.may_close();
+        if let Err((oracle, text)) = self.talk.see(link, from, to, message, may_close) {
+            self.violate(now_ms, oracle, from, text);
+        }
+    }
+
+    /// O2 and O4: what goes on chain was not revoked, and somebody wanted it there.
+    pub(crate) fn on_broadcast(&mut self, now_ms: u64, node: NodeIndex, tx: &Transaction, purpose: &str) {
+        self.somebody_closed |= wire::is_commitment(tx);
+        if self.is_bad(node) {
+            return;
+        }
+        if let Err(text) = self.talk.see_broadcast(node, tx) {
+            self.violate(now_ms, "O2 revoked broadcast", node, text);
+        }
+        if wire::is_commitment(tx) && !self.may_close() {
+            self.violate(now_ms, "O4 unwanted close", node, format!("it goes on chain: {purpose}"));
+        }
+    }
+
+    pub(crate) fn on_note(&mut self, now_ms: u64, node: NodeIndex, level: Level, note: &str) {
+        // An error is a line that somebody must act on: with honest peers there is nothing to act on.
+        if level == Level::Error && self.has_begun && !self.is_bad(node) && !self.may_close() {
+            self.violate(now_ms, "O4 alarm", node, note.to_owned());
+        }
+    }
+
+    pub(crate) fn on_halt(&mut self, node: NodeIndex) {
+        self.talk.forget_links_of(node);
+    }
 }

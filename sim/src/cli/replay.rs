@@ -2,9 +2,9 @@
 
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Duration;
 
+use super::Done;
 use clap::Args;
 use leyden_core::clock::Wall;
 use leyden_core::command::{Command, Level};
@@ -15,14 +15,9 @@ use leyden_sim::replay::{
     text,
 };
 
-/// Some recording was not replayed to its end, or parted from it.
-const DIFFERS: u8 = 1;
-/// The command line makes no sense, or nothing could be read.
-const USAGE: u8 = 2;
-
 /// Files of one run are put together; those of several nodes are replayed each, and shown on one timeline with --trace.
 #[derive(Args, Debug)]
-pub(super) struct Arguments {
+pub(crate) struct ReplayArgs {
     /// Recordings: files of DIR/NETWORK/recorder, or what `leyden-cli dumprecording` made. A folder stands for its files
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -128,16 +123,10 @@ fn install_hook() {
     }));
 }
 
-/// The whole sub-command.
-pub(super) fn run(arguments: &Arguments) -> ExitCode {
+/// The whole sub-command: true if everything was replayed to its end, and all digests agree.
+pub(crate) fn main(arguments: &ReplayArgs) -> Done {
     install_hook();
-    let files = match read(&arguments.files) {
-        Ok(files) => files,
-        Err(text) => {
-            eprintln!("leyden-sim: {text}");
-            return ExitCode::from(USAGE);
-        }
-    };
+    let files = read(&arguments.files)?;
     let sources: Vec<Source<'_>> = files.iter().map(|(name, bytes)| Source { name, bytes }).collect();
     let mut whole = true;
     let runs = runs(&sources, |complaint| {
@@ -145,8 +134,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         eprintln!("leyden-sim: {complaint}");
     });
     if runs.is_empty() {
-        eprintln!("leyden-sim: no recording was found");
-        return ExitCode::from(USAGE);
+        return Err("no recording was found".to_owned());
     }
     let mut nodes: Vec<_> = runs.iter().map(|run| run.node_id).collect();
     nodes.dedup();
@@ -168,15 +156,11 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
             };
         }
     }
-    if whole { ExitCode::SUCCESS } else { ExitCode::from(DIFFERS) }
+    Ok(whole)
 }
 
 type NamedFile = (String, Vec<u8>);
 
-#[allow(
-    clippy::disallowed_methods,
-    reason = "recordings are files; nothing that is decided depends on how they are read"
-)]
 fn read(paths: &[PathBuf]) -> Result<Vec<NamedFile>, String> {
     let mut files = Vec::new();
     for path in paths {
@@ -215,8 +199,7 @@ fn introduce(run: &Run<'_>) {
 }
 
 /// Replays a run and tells how it went: true if all digests agree, to the end.
-#[allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "how long a replay takes decides nothing")]
-fn replay<W: Watcher>(run: &Run<'_>, arguments: &Arguments, watcher: &mut W) -> bool {
+fn replay<W: Watcher>(run: &Run<'_>, arguments: &ReplayArgs, watcher: &mut W) -> bool {
     introduce(run);
     let begin = std::time::Instant::now();
     let mut replay = Replay::new(run);
@@ -287,7 +270,7 @@ fn show_state(run: &Run<'_>, replay: &Replay<'_>, rows: &Rows, topic: &str) -> b
 }
 
 /// What touched the subject.
-fn explained(run: &Run<'_>, mut subject: Subject, arguments: &Arguments) -> bool {
+fn explained(run: &Run<'_>, mut subject: Subject, arguments: &ReplayArgs) -> bool {
     introduce(run);
     resolve(run, &mut subject);
     let last = |turn: u64, wall: Wall| !arguments.until.is_some_and(|until| until.ends_before(turn, wall));

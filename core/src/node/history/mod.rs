@@ -1,28 +1,27 @@
 //! Questions about what is no longer in memory: rows are read back page by page, then answered.
 
+mod closed;
+mod list;
+mod show;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use super::{Io, Node};
-use crate::channel::{Channel, Phase};
-use crate::clock::Wall;
 use crate::command::{Command, LoadRange};
-use crate::ids::{NodeId, PaymentHash, Preimage, QueryId, RequestId};
+use crate::ids::{NodeId, PaymentHash, QueryId, RequestId};
 use crate::invoices::{self, InvoiceEndRow, InvoicePaidRow, InvoiceRow};
-use crate::limits::HISTORY_PAGE_ROWS;
-use crate::payment::rows::{
-    ForwardRow, ForwardState, PartRow, PartState, PaymentEndRow, PaymentRow, hash_key, index_key,
-};
-use crate::request::channel::{CloseCause, ClosedChannel};
-use crate::request::invoice::{DelInvoice, InvoiceFilter, ListInvoices};
-use crate::request::payment::{
-    ForwardInfo, ForwardStatus, ListForwards, ListPays, PayInfo, PayStatus, SendPayInfo, WaitSendPay,
-};
+use crate::limits::{HISTORY_ANSWER_ROWS, HISTORY_PAGE_ROWS};
+use crate::payment::rows::{PartRow, PaymentEndRow, PaymentRow, hash_key, index_key};
+use crate::request::invoice::{DelInvoice, InvoiceFilter, InvoiceInfo, ListInvoices};
+use crate::request::payment::{ListForwards, ListPays, SendPayInfo, WaitSendPay};
 use crate::request::{ListIndex, Page, Request, RequestError, Response};
-use crate::side::Side;
 use crate::store::{Row, Table};
-
-/// Rows that one question may bring into memory.
-const QUESTION_ROWS_MAX: usize = 100_000;
+use closed::ClosedChannelRow;
+use list::{List, Listing};
+pub(super) use show::part_info;
+use show::pay_info;
 
 /// Keys to read.
 #[derive(Clone, Debug, bincode::Encode, bincode::Decode)]
@@ -54,6 +53,19 @@ struct OwnedRow {
 #[derive(bincode::Encode, bincode::Decode)]
 pub(crate) struct Query {
     request: RequestId,
+    work: Work,
+}
+
+#[derive(bincode::Encode, bincode::Decode)]
+enum Work {
+    /// About few rows, which are gathered before the answer is made.
+    Few(Few),
+    /// About a list of any length, which is made as it is read.
+    List(Box<List>),
+}
+
+#[derive(bincode::Encode, bincode::Decode)]
+struct Few {
     question: Question,
     spans: VecDeque<Span>,
     rows: Vec<OwnedRow>,
@@ -79,8 +91,7 @@ enum Question {
         wait: WaitSendPay,
         details_asked: bool,
     },
-    Forwards(ListForwards),
-    Invoices(ListInvoices),
+    Invoices(Page),
     Closed(Option<NodeId>),
     /// One invoice in whatever state: what is to be done with it?
     Invoice {
@@ -98,6 +109,51 @@ enum Question {
 pub(super) enum InvoiceThen {
     Show,
     Delete(DelInvoice),
+}
+
+impl Few {
+    fn take(&mut self, rows: &[Row<'_>]) {
+        let Some(mut span) = self.spans.pop_front() else { return };
+        let mut within = true;
+        for row in rows {
+            within = row.key.starts_with(&span.prefix);
+            if !within {
+                break;
+            }
+            self.rows.push(OwnedRow { table: row.table, key: row.key.to_vec(), value: row.value.to_vec() });
+        }
+        let one_is_enough = matches!(self.question, Question::PaidInvoice { index: None });
+        if within
+            && !one_is_enough
+            && rows.len() >= HISTORY_PAGE_ROWS
+            && let Some(last) = rows.last()
+        {
+            span.from = after(last.key);
+            self.spans.push_front(span);
+        }
+    }
+}
+
+/// The first key after this one.
+fn after(key: &[u8]) -> Vec<u8> {
+    let mut next = Vec::with_capacity(key.len() + 1);
+    next.extend_from_slice(key);
+    next.push(0);
+    next
+}
+
+/// Is this one in the page? Lists are numbered by creation; by its last change what has not changed has no number.
+fn in_page(page: &Page, created: u64, updated: Option<u64>, seen: &mut u32) -> bool {
+    let wanted = match page.index {
+        None => true,
+        Some(ListIndex::Created) => created >= page.start,
+        Some(ListIndex::Updated) => updated.is_some_and(|updated| updated >= page.start),
+    };
+    if !wanted || page.limit.is_some_and(|limit| *seen >= limit) {
+        return false;
+    }
+    *seen += 1;
+    true
 }
 
 impl Query {
@@ -190,74 +246,6 @@ fn hash_prefix(payment_hash: PaymentHash) -> Vec<u8> {
     hash_key(payment_hash, 0).as_slice()[..32].to_vec()
 }
 
-fn in_page(page: &Page, number: u64, seen: &mut u32) -> bool {
-    let wanted = page.index != Some(ListIndex::Created) || number >= page.start;
-    if !wanted || page.limit.is_some_and(|limit| *seen >= limit) {
-        return false;
-    }
-    *seen += 1;
-    true
-}
-
-/// A part as clients see it.
-pub(super) fn part_info(number: u64, part: &PartRow, payment: &PaymentRow) -> SendPayInfo {
-    let (status, preimage, completed, failure) = match &part.state {
-        PartState::Pending { .. } => (PayStatus::Pending, None, None, None),
-        PartState::Complete { preimage, at_s } => (PayStatus::Complete, Some(Preimage(*preimage)), Some(*at_s), None),
-        PartState::Failed { failure, at_s } => (PayStatus::Failed, None, Some(*at_s), Some(failure)),
-    };
-    SendPayInfo {
-        created_index: number + 1,
-        updated_index: completed.map(|_| number + 1),
-        group_id: part.group,
-        part_id: part.part_id,
-        payment_hash: part.payment_hash,
-        status,
-        amount_msat: part.content.amount().or(payment.amount),
-        amount_sent_msat: part.content.first().amount,
-        destination: part.content.destination().or(payment.destination),
-        created_at_s: part.created_at_s,
-        completed_at: completed.map(|at_s| Wall(at_s * 1000)),
-        label: payment.label.clone(),
-        bolt11: payment.bolt11.clone(),
-        description: payment.description.clone(),
-        preimage,
-        error_onion: failure.filter(|failure| failure.erring_index.is_none()).map(|failure| failure.raw.clone()),
-        message: (status == PayStatus::Pending).then(|| "Monitor status with listpays or waitsendpay".to_owned()),
-    }
-}
-
-fn pay_info(index: u64, stored: &Stored) -> Option<PayInfo> {
-    let payment = stored.payment.as_ref()?;
-    let status = match &stored.end {
-        None => PayStatus::Pending,
-        Some(PaymentEndRow { preimage: Some(_), .. }) => PayStatus::Complete,
-        Some(_) => PayStatus::Failed,
-    };
-    let alive = |part: &&PartRow| !matches!(part.state, PartState::Failed { .. });
-    let under_way = || stored.parts.values().filter(alive);
-    let amount = under_way()
-        .map(|part| part.content.amount())
-        .try_fold(crate::amount::Msat::ZERO, |sum, amount| amount.map(|amount| sum.saturating_add(amount)));
-    let sent = under_way().fold(crate::amount::Msat::ZERO, |sum, part| sum.saturating_add(part.content.first().amount));
-    Some(PayInfo {
-        payment_hash: payment.payment_hash,
-        status,
-        destination: payment.destination.or_else(|| stored.parts.values().find_map(|part| part.content.destination())),
-        created_at_s: payment.created_at_s,
-        completed_at_s: stored.end.as_ref().filter(|end| end.preimage.is_some()).map(|end| end.ended_at_s),
-        label: payment.label.clone(),
-        bolt11: payment.bolt11.clone(),
-        description: payment.description.clone(),
-        amount_msat: payment.amount.or(amount),
-        amount_sent_msat: sent,
-        preimage: stored.end.as_ref().and_then(|end| end.preimage).map(Preimage),
-        number_of_parts: (status == PayStatus::Complete).then(|| under_way().count() as u32),
-        created_index: index + 1,
-        updated_index: stored.end.as_ref().map(|_| index + 1),
-    })
-}
-
 fn hash_of(filter: &ListPays) -> Result<Option<PaymentHash>, RequestError> {
     match (&filter.payment_hash, &filter.invoice) {
         (Some(hash), _) => Ok(Some(*hash)),
@@ -271,22 +259,32 @@ fn hash_of(filter: &ListPays) -> Result<Option<PaymentHash>, RequestError> {
 
 impl Node {
     fn ask(&mut self, io: &mut Io<'_>, request: RequestId, question: Question, spans: Vec<Span>) {
-        let id = QueryId(self.next_query);
-        self.next_query += 1;
-        self.queries.insert(id, Query { request, question, spans: spans.into(), rows: Vec::new() });
-        self.load_next(io, id);
+        let few = Few { question, spans: spans.into(), rows: Vec::new() };
+        self.begin_query(io, Query { request, work: Work::Few(few) });
     }
 
-    fn load_next(&mut self, io: &mut Io<'_>, id: QueryId) {
-        let Some(query) = self.queries.get(&id) else { return };
-        match query.spans.front() {
-            Some(span) => io.out.emit(Command::Load {
-                query: id,
-                table: span.table,
-                range: LoadRange::From(&span.from),
-                limit: HISTORY_PAGE_ROWS as u32,
-            }),
-            None => self.answer(io, id),
+    fn begin_query(&mut self, io: &mut Io<'_>, query: Query) {
+        let id = QueryId(self.next_query);
+        self.next_query += 1;
+        self.go_on(io, id, query);
+    }
+
+    /// Asks for the next rows, or answers.
+    fn go_on(&mut self, io: &mut Io<'_>, id: QueryId, query: Query) {
+        let wanted = match &query.work {
+            Work::Few(few) => few.spans.front().map(|span| (span.table, &span.from, HISTORY_PAGE_ROWS)),
+            Work::List(list) => list.wanted(),
+        };
+        match wanted {
+            Some((table, from, limit)) => {
+                let limit = limit.min(HISTORY_PAGE_ROWS) as u32;
+                io.out.emit(Command::Load { query: id, table, range: LoadRange::From(from), limit });
+                self.queries.insert(id, query);
+            }
+            None => match query.work {
+                Work::Few(few) => self.answer(io, id, query.request, few),
+                Work::List(list) => io.reply(query.request, list.answer()),
+            },
         }
     }
 
@@ -301,38 +299,23 @@ impl Node {
             self.transaction_queries.remove(&id);
             return io.reply(request, result);
         }
-        let Some(query) = self.queries.get_mut(&id) else { return };
-        let Some(mut span) = query.spans.pop_front() else { return };
-        let mut within = true;
-        for row in rows {
-            within = row.key.starts_with(&span.prefix);
-            if !within {
-                break;
-            }
-            query.rows.push(OwnedRow { table: row.table, key: row.key.to_vec(), value: row.value.to_vec() });
+        let Some(mut query) = self.queries.remove(&id) else { return };
+        match &mut query.work {
+            Work::Few(few) => few.take(rows),
+            Work::List(list) => list.take(rows, io.clock.wall),
         }
-        if query.rows.len() > QUESTION_ROWS_MAX {
-            let request = query.request;
-            self.queries.remove(&id);
-            let text = "too much to show at once: use start and limit, or name a payment";
-            return io.reply(request, Err(RequestError::generic(text)));
+        let long = match &query.work {
+            Work::Few(few) => few.rows.len(),
+            Work::List(list) => list.len(),
+        };
+        if long > HISTORY_ANSWER_ROWS {
+            let text = "too much to show at once: use index, start and limit";
+            return io.reply(query.request, Err(RequestError::generic(text)));
         }
-        let one_is_enough = matches!(query.question, Question::PaidInvoice { index: None });
-        if within
-            && !one_is_enough
-            && rows.len() >= HISTORY_PAGE_ROWS
-            && let Some(last) = rows.last()
-        {
-            span.from = last.key.to_vec();
-            span.from.push(0);
-            query.spans.push_front(span);
-        }
-        self.load_next(io, id);
+        self.go_on(io, id, query);
     }
 
-    fn answer(&mut self, io: &mut Io<'_>, id: QueryId) {
-        let Some(mut query) = self.queries.remove(&id) else { return };
-        let request = query.request;
+    fn answer(&mut self, io: &mut Io<'_>, id: QueryId, request: RequestId, mut query: Few) {
         match &mut query.question {
             Question::Paid { ends_asked: asked @ false, .. } => {
                 *asked = true;
@@ -361,8 +344,7 @@ impl Node {
             _ => {}
         }
         if !query.spans.is_empty() {
-            self.queries.insert(id, query);
-            return self.load_next(io, id);
+            return self.go_on(io, id, Query { request, work: Work::Few(query) });
         }
         let rows = std::mem::take(&mut query.rows);
         match query.question {
@@ -382,7 +364,8 @@ impl Node {
                 let mut seen = 0;
                 let pays = gather(&rows).into_iter().filter_map(|(index, stored)| pay_info(index, &stored));
                 let pays = pays.filter(|pay| filter.status.is_none_or(|status| status == pay.status));
-                let pays = pays.filter(|pay| in_page(&filter.page, pay.created_index, &mut seen)).collect();
+                let pays =
+                    pays.filter(|pay| in_page(&filter.page, pay.created_index, pay.updated_index, &mut seen)).collect();
                 io.reply(request, Ok(Response::Pays(pays)));
             }
             Question::SendPays { filter, .. } => {
@@ -394,7 +377,7 @@ impl Node {
                 }
                 parts.sort_by_key(|part: &SendPayInfo| part.created_index);
                 parts.retain(|part| filter.status.is_none_or(|status| status == part.status));
-                parts.retain(|part| in_page(&filter.page, part.created_index, &mut seen));
+                parts.retain(|part| in_page(&filter.page, part.created_index, part.updated_index, &mut seen));
                 io.reply(request, Ok(Response::SendPays(parts)));
             }
             Question::Part { wait, .. } => {
@@ -409,13 +392,13 @@ impl Node {
                 let closed = rows.iter().filter_map(read).filter(|c| peer.is_none_or(|peer| peer == c.peer_id));
                 io.reply(request, Ok(Response::ClosedChannels(closed.collect())));
             }
-            Question::Invoices(filter) => {
+            Question::Invoices(page) => {
                 let mut seen = 0;
                 let invoices = gather_invoices(&rows)
                     .into_iter()
                     .map(|(index, (row, end))| invoices::info(index, &row, end.as_ref(), io.clock.wall));
-                let invoices = invoices.filter(|info| in_page(&filter.page, info.created_index, &mut seen)).collect();
-                io.reply(request, Ok(Response::Invoices(invoices)));
+                let in_page = |info: &InvoiceInfo| in_page(&page, info.created_index, info.updated_index, &mut seen);
+                io.reply(request, Ok(Response::Invoices(invoices.filter(in_page).collect())));
             }
             Question::Invoice { index, then } => match gather_invoices(&rows).remove(&index) {
                 Some((row, end)) => self.on_invoice_read(io, request, index, row, end, then),
@@ -430,10 +413,6 @@ impl Node {
                     None => Err(no_invoice()),
                 };
                 io.reply(request, result);
-            }
-            Question::Forwards(filter) => {
-                let forwards = self.forward_infos(&filter, &rows);
-                io.reply(request, Ok(Response::Forwards(forwards)));
             }
         }
     }
@@ -452,16 +431,19 @@ impl Node {
     }
 
     pub(super) fn on_list_pays(&mut self, io: &mut Io<'_>, request: RequestId, filter: ListPays, parts: bool) {
-        let (spans, details_asked) = match hash_of(&filter) {
+        let hash = match hash_of(&filter) {
             Err(error) => return io.reply(request, Err(error)),
-            Ok(Some(hash)) => (vec![Span::under(Table::PaymentHash, &hash_prefix(hash))], false),
-            Ok(None) => (vec![Span::all(Table::Payment), Span::all(Table::PaymentEnd), Span::all(Table::Part)], true),
+            Ok(Some(hash)) => hash,
+            Ok(None) => {
+                let listing = if parts { Listing::SendPays(filter) } else { Listing::Pays(filter) };
+                return self.ask_list(io, request, listing);
+            }
         };
         let question = match parts {
-            false => Question::Pays { filter, details_asked },
-            true => Question::SendPays { filter, details_asked },
+            false => Question::Pays { filter, details_asked: false },
+            true => Question::SendPays { filter, details_asked: false },
         };
-        self.ask(io, request, question, spans);
+        self.ask(io, request, question, vec![Span::under(Table::PaymentHash, &hash_prefix(hash))]);
     }
 
     pub(super) fn on_list_invoices(&mut self, io: &mut Io<'_>, request: RequestId, filter: ListInvoices) {
@@ -478,11 +460,11 @@ impl Node {
             },
         };
         let spans = match index {
-            None => vec![Span::all(Table::Invoice), Span::all(Table::InvoiceEnd)],
+            None => return self.ask_list(io, request, Listing::Invoices(filter)),
             Some(Some(index)) => invoice_spans(index).to_vec(),
             Some(None) => return io.reply(request, Ok(Response::Invoices(Vec::new()))),
         };
-        self.ask(io, request, Question::Invoices(filter), spans);
+        self.ask(io, request, Question::Invoices(filter.page), spans);
     }
 
     /// Reads one invoice back, in whatever state it is.
@@ -512,44 +494,11 @@ impl Node {
     }
 
     pub(super) fn on_list_forwards(&mut self, io: &mut Io<'_>, request: RequestId, filter: ListForwards) {
-        self.ask(io, request, Question::Forwards(filter), vec![Span::all(Table::Forward)]);
+        self.ask_list(io, request, Listing::Forwards(filter));
     }
 
-    fn forward_infos(&self, filter: &ListForwards, rows: &[OwnedRow]) -> Vec<ForwardInfo> {
-        let mut seen = 0;
-        let mut forwards = Vec::new();
-        for owned in rows {
-            let row = Row { table: owned.table, key: &owned.key, value: &owned.value };
-            let (Ok(forward), Ok(key)) = (row.decode::<ForwardRow>(), row.key_array::<8>()) else { continue };
-            let index = u64::from_be_bytes(key) + 1;
-            let (status, out_htlc, resolved, failure_code) = match forward.state {
-                ForwardState::Offered { htlc, .. } => (ForwardStatus::Offered, Some(htlc), None, None),
-                ForwardState::Settled { htlc, at_ms, .. } => (ForwardStatus::Settled, Some(htlc), Some(at_ms), None),
-                ForwardState::Failed { htlc, at_ms, .. } => (ForwardStatus::Failed, Some(htlc), Some(at_ms), None),
-                ForwardState::Refused { code, at_ms } => (ForwardStatus::LocalFailed, None, Some(at_ms), Some(code)),
-            };
-            let wanted = filter.status.is_none_or(|wanted| wanted == status)
-                && filter.in_channel.is_none_or(|scid| scid == forward.in_scid)
-                && filter.out_channel.is_none_or(|scid| scid == forward.out_scid);
-            if wanted && in_page(&filter.page, index, &mut seen) {
-                forwards.push(ForwardInfo {
-                    created_index: index,
-                    updated_index: resolved.map(|_| index),
-                    in_channel: forward.in_scid,
-                    in_htlc: Some(forward.in_htlc),
-                    in_msat: forward.in_amount,
-                    out_channel: Some(forward.out_scid),
-                    out_htlc,
-                    out_msat: Some(forward.out_amount),
-                    fee_msat: Some(forward.in_amount.saturating_sub(forward.out_amount)),
-                    status,
-                    failure_code,
-                    received_at: Wall(forward.received_ms),
-                    resolved_at: resolved.map(Wall),
-                });
-            }
-        }
-        forwards
+    fn ask_list(&mut self, io: &mut Io<'_>, request: RequestId, listing: Listing) {
+        self.begin_query(io, Query { request, work: Work::List(Box::new(List::new(listing))) });
     }
 }
 
@@ -566,54 +515,4 @@ fn ended_part(wait: &WaitSendPay, payments: &BTreeMap<u64, Stored>) -> Result<Re
         return Err(RequestError::new(RequestError::PAY_NO_SUCH_PAYMENT, text));
     };
     super::pay::part_result(number, part, payment)
-}
-
-/// A channel that has ended, for `listclosedchannels`.
-#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
-pub(crate) struct ClosedChannelRow(pub(crate) ClosedChannel);
-
-impl crate::store::RowValue for ClosedChannelRow {
-    const TABLE: Table = Table::ClosedChannel;
-}
-
-impl Node {
-    /// Remembers a channel that is over.
-    pub(super) fn store_closed(&mut self, io: &mut Io<'_>, channel: &Channel, reason: &str) {
-        let row = channel.row();
-        let to_us = channel.ledger().base().local;
-        let cause = match channel.phase() {
-            Phase::OnChain { spent: Some(_), .. } if reason.contains("agreement") => CloseCause::User,
-            Phase::OnChain { reason: Some(_), .. } => CloseCause::Local,
-            Phase::OnChain { .. } => CloseCause::Onchain,
-            _ => CloseCause::Unknown,
-        };
-        let closed = ClosedChannel {
-            peer_id: channel.peer(),
-            channel_id: channel.id(),
-            short_channel_id: channel.scid(),
-            alias: row.alias,
-            channel_type: self.channel_type_of(channel),
-            opener: row.opener,
-            closer: None,
-            private: !row.announce,
-            funding: channel.funding().outpoint,
-            commitments: crate::side::PerSide {
-                local: channel.ledger().latest_number(Side::Local) + 1,
-                remote: channel.ledger().latest_number(Side::Remote) + 1,
-            },
-            htlcs_sent: channel.ledger().next_id(Side::Local).0,
-            total_msat: channel.capacity().to_msat(),
-            final_to_us_msat: to_us,
-            min_to_us_msat: to_us,
-            max_to_us_msat: to_us,
-            last_commitment_txid: None,
-            last_commitment_fee_msat: None,
-            cause,
-        };
-        io.put(crate::store::Key::new().u32(channel.key().0), &ClosedChannelRow(closed));
-    }
-
-    pub(super) fn on_list_closed(&mut self, io: &mut Io<'_>, request: RequestId, peer: Option<NodeId>) {
-        self.ask(io, request, Question::Closed(peer), vec![Span::all(Table::ClosedChannel)]);
-    }
 }

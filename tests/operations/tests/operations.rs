@@ -1,5 +1,5 @@
-//! How often a direct payment asks the signer: each call is at least one operation on the curve, so that a wasted one
-//! is seen here.
+//! How often a direct payment, its invoice included, asks the signer and the curve: both ends together, so that a
+//! wasted operation is seen here.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -22,6 +22,7 @@ use leyden_core::signer::{CommitmentOf, KeysSigner, Refusal, Signer, SignerState
 use leyden_core::store::{Row, Table};
 use leyden_core::tx::{Basepoints, Claim, ClosingTx, CommitmentKeys, CommitmentTx, KeyScope, Sweep};
 use leyden_core::wire::Cursor;
+use leyden_operations::{Counts, count};
 use secp256k1::{Message, PublicKey};
 
 /// A signer that counts by the name of what it was asked.
@@ -240,6 +241,8 @@ fn open() -> (End, End) {
 }
 
 fn pay(a: &mut End, b: &mut End, label: &str) {
+    a.signer.calls.clear();
+    b.signer.calls.clear();
     b.ask(Request::Invoice(Box::new(CreateInvoice {
         amount_msat: Some(Msat(10_000_000)),
         label: label.to_owned(),
@@ -252,8 +255,6 @@ fn pay(a: &mut End, b: &mut End, label: &str) {
         description_hash_only: false,
     })));
     let Response::InvoiceCreated(created) = b.reply() else { panic!("an invoice was asked for") };
-    a.signer.calls.clear();
-    b.signer.calls.clear();
     a.ask(Request::Pay(Box::new(Pay {
         invoice: created.bolt11.clone(),
         amount_msat: None,
@@ -284,8 +285,42 @@ fn a_direct_payment_asks_the_signer_no_more_than_it_must() {
         ("remote_revoked", 2),
         ("sign_remote_commitment", 2),
     ];
-    // The payer draws the onion's session key; the payee peels the onion once.
-    let expected = |own| both.into_iter().chain([own]).collect::<BTreeMap<_, _>>();
-    assert_eq!(a.signer.calls, expected(("draw", 1)), "payer");
-    assert_eq!(b.signer.calls, expected(("ecdh", 1)), "payee");
+    let expected = |own: &[_]| both.into_iter().chain(own.iter().copied()).collect::<BTreeMap<_, _>>();
+    // The payer draws the onion's session key. The payee draws a preimage and a secret for the invoice that it signs,
+    // and peels the onion once.
+    assert_eq!(a.signer.calls, expected(&[("draw", 1)]), "payer");
+    assert_eq!(b.signer.calls, expected(&[("draw", 2), ("sign_recoverable", 1), ("ecdh", 1)]), "payee");
+}
+
+#[test]
+fn a_direct_payment_takes_few_operations_on_the_curve() {
+    let (mut a, mut b) = open();
+    pay(&mut a, &mut b, "first");
+    pay(&mut a, &mut b, "second");
+    let counts = count(|| pay(&mut a, &mut b, "third"));
+    let Counts { signs, verifies, recovers, creates, multiplications, additions, combinations, ecdhs, .. } = counts;
+    // The payer recovers the payee's key from the invoice: that is how its signature is checked. Every other recovery
+    // is a revocation key, one for each set of keys (see `core/src/tx/keys.rs`).
+    let (verifies, rest) = (verifies + 1, recovers - 1 + creates + multiplications + additions + combinations + ecdhs);
+    println!("signatures_per_payment {signs} operations");
+    println!("verifications_per_payment {verifies} operations");
+    println!("other_curve_operations_per_payment {rest} operations");
+    println!("points_parsed_per_payment {} operations", counts.parses);
+    // The invoice, four commitments, and the HTLC in two of them.
+    assert_eq!((signs, verifies), (7, 7));
+    // Eight sets of keys: four commitments, each at both ends.
+    assert_eq!(recovers - 1, 8, "the revocation key of each set");
+    // The delayed key of each set, and both HTLC keys where there is an HTLC: the peer's by addition, our own from its
+    // secret.
+    assert_eq!(additions, 4 + 4);
+    assert_eq!(
+        creates,
+        4 + 4 + 4 + 4 + 1,
+        "and a point for each commitment, a check of each secret, the onion's point"
+    );
+    assert_eq!(ecdhs, 2, "one at either end of the onion");
+    assert!(rest <= 40);
+    // The point after next in each `revoke_and_ack`, the onion's point, the payee as a hop.
+    assert_eq!(counts.parses, 6);
+    assert_eq!(counts.others, 0);
 }

@@ -1,0 +1,224 @@
+//! Stories: what a run is made of, as data. A scenario is a story that somebody wrote, a soak run is one that was drawn
+//! from a seed, and a failing one shrinks to a shorter one; all of them have the same text and the same runner.
+
+mod run;
+mod setup;
+mod text;
+mod variants;
+
+#[cfg(test)]
+mod tests;
+
+use leyden_core::amount::{Msat, Sat};
+
+pub use run::{Outcome, run};
+pub(crate) use run::{Payment, Telling};
+pub(crate) use setup::channels_of;
+pub use text::{Flaw, parse};
+pub use variants::{Variant, variants};
+
+use crate::net::{NodeIndex, Wire};
+use crate::world::{CrashPoint, Trigger};
+
+/// A story.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Story {
+    /// In one line.
+    pub title: String,
+    /// What nothing else fixes follows from it.
+    pub seed: u64,
+    /// What travels.
+    pub wire: Wire,
+    /// Milliseconds that messages take.
+    pub latency_ms: u64,
+    /// Up to so many more.
+    pub jitter_ms: u64,
+    /// The nodes' names.
+    pub names: Vec<String>,
+    /// The node that crashes everywhere and whose store is slow, in variants.
+    pub under_test: Option<NodeIndex>,
+    /// Do heights matter, so that variants mine a few blocks more or less?
+    pub heights_matter: bool,
+    /// Nodes that do not keep the rules: nothing is expected of them, and channels with them may be closed.
+    pub bad: Vec<NodeIndex>,
+    /// May a channel be closed without its owner's wish?
+    pub closes_allowed: bool,
+    /// What nodes want that is not the default.
+    pub options: Vec<(NodeIndex, NodeOption, u64)>,
+    /// Channels that are there when the story begins.
+    pub channels: Vec<ChannelPlan>,
+    /// What happens.
+    pub steps: Vec<Step>,
+}
+
+/// A channel that is there when the story begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelPlan {
+    /// Who opens it.
+    pub from: NodeIndex,
+    /// To whom.
+    pub to: NodeIndex,
+    /// How large it is.
+    pub amount: Sat,
+    /// What the other side gets of it.
+    pub push_msat: Msat,
+}
+
+/// Something that a node may want otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeOption {
+    /// What a forward costs at least.
+    FeeBaseMsat,
+    /// What a forward costs, in millionths.
+    FeeMillionths,
+    /// How much earlier an outgoing HTLC ends.
+    CltvExpiryDelta,
+    /// The smallest HTLC that is accepted.
+    HtlcMinimumMsat,
+    /// The dust limit.
+    DustLimitSat,
+    /// How much may be lost as dust.
+    DustExposureMsat,
+    /// How many confirmations a channel needs.
+    MinimumDepth,
+    /// How long parts of a payment wait for the rest.
+    MppTimeoutS,
+    /// The share that the peer must keep, in millionths.
+    ReserveMillionths,
+}
+
+impl NodeOption {
+    /// All of them, with their names.
+    pub const ALL: [(NodeOption, &'static str); 9] = [
+        (NodeOption::FeeBaseMsat, "fee_base_msat"),
+        (NodeOption::FeeMillionths, "fee_proportional_millionths"),
+        (NodeOption::CltvExpiryDelta, "cltv_expiry_delta"),
+        (NodeOption::HtlcMinimumMsat, "htlc_minimum_msat"),
+        (NodeOption::DustLimitSat, "dust_limit_sat"),
+        (NodeOption::DustExposureMsat, "dust_exposure_msat"),
+        (NodeOption::MinimumDepth, "minimum_depth"),
+        (NodeOption::MppTimeoutS, "mpp_timeout_s"),
+        (NodeOption::ReserveMillionths, "reserve_millionths"),
+    ];
+}
+
+/// What kind of payment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PayKind {
+    /// An invoice is paid.
+    Invoice,
+    /// Over a route that the payer chooses, along the channels of the story.
+    Route,
+    /// The payee does not know the hash: it fails there.
+    Probe,
+    /// Half of it never comes: the payee holds what it has until it loses patience.
+    Half,
+}
+
+/// One thing that happens. Steps do not wait for what they begin; waiting is a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A payment begins.
+    Pay {
+        /// What the story calls it.
+        name: String,
+        /// Who pays.
+        from: NodeIndex,
+        /// Whom.
+        to: NodeIndex,
+        /// How much.
+        amount: Msat,
+        /// How.
+        kind: PayKind,
+    },
+    /// A connection is asked for.
+    Connect(NodeIndex, NodeIndex),
+    /// The operator disconnects.
+    Disconnect(NodeIndex, NodeIndex),
+    /// A channel is opened.
+    Open(ChannelPlan),
+    /// The first node asks to close all its channels with the second; alone after so many seconds, if any.
+    Close(NodeIndex, NodeIndex, Option<u64>),
+    /// Time passes.
+    Wait(u64),
+    /// Until nothing happens for ten seconds.
+    WaitQuiet,
+    /// Blocks are found, a moment between them.
+    Mine(u32),
+    /// The last blocks are replaced by others, one more than they were.
+    Reorg(u32),
+    /// Both ends lose their connections.
+    Cut(NodeIndex, NodeIndex),
+    /// Nothing arrives between two for so many milliseconds.
+    Stall(NodeIndex, NodeIndex, u64),
+    /// Two cannot reach each other any more.
+    Part(NodeIndex, NodeIndex),
+    /// Everything that was broken on purpose works again.
+    Heal,
+    /// Something waits for a message.
+    Arm(Trigger),
+    /// A node ends and starts again.
+    Crash(NodeIndex),
+    /// It will, at the end of the so-manieth turn from now that writes (the next is 0).
+    CrashAt(NodeIndex, u64, CrashPoint),
+    /// A node ends, and stays off.
+    Halt(NodeIndex),
+    /// It starts again.
+    Start(NodeIndex),
+    /// Its commits take so many milliseconds from now on.
+    SlowStore(NodeIndex, u64),
+    /// Blocks reach it so many milliseconds later from now on.
+    LagChain(NodeIndex, u64),
+    /// Its chain backend does not answer, or does again.
+    ChainUp(NodeIndex, bool),
+    /// Its clock is so many milliseconds ahead from now on.
+    SkewClock(NodeIndex, i64),
+    /// Its estimates are all this from now on, in satoshi per 1,000 weight.
+    Feerate(NodeIndex, u32),
+    /// A bad peer says these bytes.
+    Inject(NodeIndex, NodeIndex, Vec<u8>),
+    /// Something must be so, in the story as it is written.
+    Expect(Expectation),
+    /// Something must be so, in every variant.
+    Always(Expectation),
+}
+
+/// What must be so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expectation {
+    /// A payment is complete.
+    Paid(String),
+    /// A payment has failed.
+    Failed(String),
+    /// A payment is still under way.
+    Pending(String),
+    /// Two have so many channels that carry payments.
+    Usable(NodeIndex, NodeIndex, usize),
+    /// Two have so many connections.
+    Connected(NodeIndex, NodeIndex, bool),
+    /// A node's last lines hold this text.
+    Says(NodeIndex, String),
+    /// A node has this much more in channels than at the beginning (less, if negative).
+    Gains(NodeIndex, i64),
+}
+
+impl Story {
+    /// An empty one.
+    pub fn new(title: &str, names: &[&str]) -> Story {
+        Story {
+            title: title.to_owned(),
+            seed: 1,
+            wire: Wire::Messages,
+            latency_ms: 10,
+            jitter_ms: 0,
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+            under_test: None,
+            heights_matter: false,
+            bad: Vec::new(),
+            closes_allowed: false,
+            options: Vec::new(),
+            channels: Vec::new(),
+            steps: Vec::new(),
+        }
+    }
+}

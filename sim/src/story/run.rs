@@ -1,0 +1,423 @@
+//! Tells a story: sets it up, takes its steps, heals everything, waits, and judges.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use leyden_core::amount::Msat;
+use leyden_core::ids::{PaymentHash, RequestId};
+use leyden_core::request::channel::{ChannelName, ChannelState, Close};
+use leyden_core::request::invoice::{CreateInvoice, DelInvoice, ExposePrivate, InvoiceCreated, InvoiceStatus};
+use leyden_core::request::payment::{FeeLimit, ListPays, Pay, PayStatus, RouteHop, SendPay};
+use leyden_core::request::peer::Disconnect;
+use leyden_core::request::{Request, Response};
+
+use super::setup::{self, Edge, channels_of, in_channels};
+use super::variants::Variant;
+use super::{Expectation, PayKind, Step, Story};
+use crate::check::Violation;
+use crate::net::NodeIndex;
+use crate::world::{Counts, CrashPlan, World};
+
+/// A moment between two blocks.
+const BLOCK_MS: u64 = 200;
+/// How long everything has, after it was healed, to come to its end: longer than any patience that nodes have.
+const HEALING_BLOCKS: u32 = 6;
+/// Time between these blocks.
+const HEALING_BLOCK_MS: u64 = 60_000;
+/// Blocks that a final hop gets, and each hop beside its own delta.
+const FINAL_DELTA: u32 = 40;
+
+/// What came of a story.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Of everything that was said and written.
+    pub digest: [u8; 32],
+    /// What it took.
+    pub counts: Counts,
+    /// Payments that were begun.
+    pub payments: u64,
+    /// Of these, complete ones.
+    pub paid: u64,
+    /// How long it took in the world.
+    pub virtual_ms: u64,
+    /// What must not be. Empty: all is well.
+    pub violations: Vec<Violation>,
+    /// A crash that the variant planned never came: there are no more turns.
+    pub crash_never_came: bool,
+    /// The last lines that nodes said.
+    pub log: String,
+}
+
+/// A payment of the story.
+#[derive(Clone, Debug)]
+pub(crate) struct Payment {
+    pub(crate) name: String,
+    pub(crate) from: NodeIndex,
+    pub(crate) to: NodeIndex,
+    pub(crate) amount: Msat,
+    pub(crate) kind: PayKind,
+    pub(crate) hash: PaymentHash,
+    /// The answer to wait for, and the life of the payer that owes it.
+    pub(crate) request: Option<(RequestId, u32)>,
+}
+
+/// A story under way.
+pub(crate) struct Telling<'a> {
+    pub(crate) story: &'a Story,
+    pub(crate) world: World,
+    pub(crate) variant: Variant,
+    pub(crate) payments: Vec<Payment>,
+    /// What each node had in channels at the beginning.
+    pub(crate) before: Vec<u64>,
+    /// What each node had in its wallet then.
+    pub(crate) wallets: Vec<u64>,
+    /// How many channels were opened or closed since.
+    pub(crate) changes: u64,
+    edges: Vec<Edge>,
+    labels: u64,
+}
+
+/// Tells a story in a variant. A panic of a node is a violation like others.
+pub fn run(story: &Story, variant: Variant) -> Outcome {
+    let told = catch_unwind(AssertUnwindSafe(|| tell(story, variant)));
+    told.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        let text = text.unwrap_or_else(|| "something panicked".to_owned());
+        let violation = Violation { at_ms: 0, oracle: "panic", node: 0, text };
+        Outcome {
+            digest: [0; 32],
+            counts: Counts::default(),
+            payments: 0,
+            paid: 0,
+            virtual_ms: 0,
+            violations: vec![violation],
+            crash_never_came: false,
+            log: String::new(),
+        }
+    })
+}
+
+fn tell(story: &Story, variant: Variant) -> Outcome {
+    let mut telling = Telling::begin(story, variant);
+    for step in &story.steps {
+        telling.step(step);
+    }
+    let crash_never_came = match (variant, story.under_test) {
+        (Variant::Crash { .. }, Some(node)) => telling.world.crash_is_due(node),
+        _ => false,
+    };
+    telling.heal();
+    crate::check::judge(&mut telling);
+    let paid = (0..telling.payments.len()).filter(|index| telling.status(*index) == Some(PayStatus::Complete)).count();
+    Outcome {
+        digest: telling.world.digest(),
+        counts: telling.world.counts(),
+        payments: telling.payments.len() as u64,
+        paid: paid as u64,
+        virtual_ms: telling.world.now_ms(),
+        violations: telling.world.violations().to_vec(),
+        crash_never_came,
+        log: telling.world.story(),
+    }
+}
+
+impl<'a> Telling<'a> {
+    fn begin(story: &'a Story, variant: Variant) -> Telling<'a> {
+        let mut world = setup::world(story).unwrap_or_else(|reason| panic!("the story cannot begin: {reason}"));
+        let mut edges = Vec::new();
+        let mut before = Vec::new();
+        let mut wallets = Vec::new();
+        let by_id: BTreeMap<_, _> = (0..story.names.len()).map(|node| (world.id(node), node)).collect();
+        for node in 0..story.names.len() {
+            before.push(in_channels(&mut world, node));
+            wallets.push(setup::in_wallet(&mut world, node));
+            for channel in channels_of(&mut world, node) {
+                if let Some(scid) = channel.short_channel_id {
+                    edges.push(Edge { from: node, to: by_id[&channel.peer_id], scid });
+                }
+            }
+        }
+        match (variant, story.under_test) {
+            (Variant::Crash { turn, point }, Some(node)) => world.plan_crash(node, CrashPlan { turn, point }),
+            (Variant::SlowStore { commit_ms }, Some(node)) => world.slow_store(node, commit_ms),
+            _ => {}
+        }
+        world.checks().begin(story.closes_allowed);
+        Telling { story, world, variant, payments: Vec::new(), before, wallets, changes: 0, edges, labels: 0 }
+    }
+
+    fn step(&mut self, step: &Step) {
+        match step {
+            Step::Pay { name, from, to, amount, kind } => self.pay(name, *from, *to, *amount, *kind),
+            Step::Connect(a, b) => {
+                let request = setup::connect(&self.world, *b);
+                self.tell(*a, request);
+            }
+            Step::Disconnect(a, b) => {
+                let peer = self.world.id(*b);
+                self.tell(*a, Request::Disconnect(Disconnect { peer, force: true }));
+            }
+            Step::Open(channel) => {
+                self.changes += 1;
+                let request = setup::fund(&self.world, channel);
+                self.tell(channel.from, request);
+            }
+            Step::Close(a, b, alone) => self.close(*a, *b, *alone),
+            Step::Wait(ms) => self.world.run_for_ms(*ms),
+            Step::WaitQuiet => self.world.run_until_quiet(),
+            Step::Mine(count) => {
+                for _ in 0..self.variant.blocks(*count) {
+                    self.world.mine_now(1);
+                    self.world.run_for_ms(BLOCK_MS);
+                }
+            }
+            Step::Reorg(depth) => self.world.reorg(*depth),
+            Step::Cut(a, b) => self.world.cut(*a, *b),
+            Step::Stall(a, b, ms) => self.world.stall(*a, *b, *ms),
+            Step::Part(a, b) => self.world.part(*a, *b),
+            Step::Heal => self.world.heal(),
+            Step::Arm(trigger) => self.world.arm(trigger.clone()),
+            Step::Crash(node) => self.world.crash(*node),
+            Step::CrashAt(node, turn, point) => {
+                if !self.world.is_off(*node) {
+                    self.world.plan_crash(*node, CrashPlan { turn: *turn, point: *point });
+                }
+            }
+            Step::Halt(node) if self.world.is_off(*node) => {}
+            Step::Halt(node) => self.world.halt(*node),
+            Step::Start(node) if self.world.is_off(*node) => self.world.start(*node),
+            Step::Start(_) => {}
+            Step::SlowStore(node, ms) => self.world.slow_store(*node, *ms),
+            Step::LagChain(node, ms) => self.world.lag_chain(*node, *ms),
+            Step::ChainUp(node, is_up) => self.world.chain_is_up(*node, *is_up),
+            Step::SkewClock(node, ms) => self.world.skew_clock(*node, *ms),
+            Step::Feerate(node, feerate_per_kw) => {
+                self.world.set_feerates(*node, setup::feerates(*feerate_per_kw));
+            }
+            Step::Inject(from, to, bytes) => self.world.inject(*from, *to, bytes.clone()),
+            Step::Expect(expectation) if self.variant == Variant::AsWritten => self.expect(expectation),
+            Step::Expect(_) => {}
+            Step::Always(expectation) => self.expect(expectation),
+        }
+    }
+
+    /// Asks a node that may be off: then nobody hears it.
+    fn tell(&mut self, node: NodeIndex, request: Request) {
+        if !self.world.is_off(node) {
+            self.world.tell(node, request);
+        }
+    }
+
+    /// Asks, and waits a little. Whoever is off, or goes down meanwhile, does not answer.
+    fn ask(&mut self, node: NodeIndex, request: Request) -> Option<Response> {
+        if self.world.is_off(node) {
+            return None;
+        }
+        let life = self.world.life(node);
+        let asked = format!("{request:?}");
+        let id = self.world.request(node, request);
+        let patient_until_ms = self.world.now_ms() + 3_600_000;
+        loop {
+            assert!(self.world.now_ms() < patient_until_ms, "node {node} does not answer {asked}");
+            if let Some(reply) = self.world.reply(id) {
+                return reply.ok();
+            }
+            if self.world.life(node) != life || self.world.is_off(node) || !self.world.advance() {
+                return None;
+            }
+        }
+    }
+
+    fn invoice(&mut self, node: NodeIndex, amount: Msat) -> Option<(InvoiceCreated, String)> {
+        self.labels += 1;
+        let label = format!("story {}", self.labels);
+        let create = CreateInvoice {
+            amount_msat: Some(amount),
+            label: label.clone(),
+            description: "a story".to_owned(),
+            expiry_s: 3_600,
+            fallbacks: Vec::new(),
+            preimage: None,
+            expose: ExposePrivate::Auto,
+            cltv: None,
+            description_hash_only: false,
+        };
+        match self.ask(node, Request::Invoice(Box::new(create)))? {
+            Response::InvoiceCreated(created) => Some((*created, label)),
+            other => panic!("an invoice was asked for: {other:?}"),
+        }
+    }
+
+    fn pay(&mut self, name: &str, from: NodeIndex, to: NodeIndex, amount: Msat, kind: PayKind) {
+        if self.world.is_off(from) {
+            return;
+        }
+        let Some((invoice, label)) = self.invoice(to, amount) else { return };
+        if kind == PayKind::Probe {
+            let delete = DelInvoice { label, status: InvoiceStatus::Unpaid, description_only: false };
+            if self.ask(to, Request::DelInvoice(delete)).is_none() {
+                return;
+            }
+        }
+        let partial_msat = (kind == PayKind::Half).then_some(Msat(amount.0 / 2));
+        let request = match kind {
+            PayKind::Route => match self.route(from, to, amount) {
+                Some(route) => Request::SendPay(Box::new(SendPay {
+                    route,
+                    payment_hash: invoice.payment_hash,
+                    label: None,
+                    total_msat: None,
+                    bolt11: None,
+                    payment_secret: Some(invoice.payment_secret),
+                    part_id: 0,
+                    group_id: None,
+                    payment_metadata: None,
+                    description: None,
+                })),
+                None => return,
+            },
+            _ => Request::Pay(Box::new(Pay {
+                invoice: invoice.bolt11,
+                amount_msat: None,
+                label: None,
+                fee_limit: FeeLimit::Default,
+                retry_for_s: 60,
+                max_delay_blocks: None,
+                exclude: Vec::new(),
+                description: None,
+                partial_msat,
+            })),
+        };
+        if self.world.is_off(from) {
+            return;
+        }
+        let id = self.world.request(from, request);
+        let answers = kind != PayKind::Route;
+        self.payments.push(Payment {
+            name: name.to_owned(),
+            from,
+            to,
+            amount,
+            kind,
+            hash: invoice.payment_hash,
+            request: answers.then(|| (id, self.world.life(from))),
+        });
+    }
+
+    /// The shortest way along the story's channels, with what its nodes ask by their configuration.
+    fn route(&self, from: NodeIndex, to: NodeIndex, amount: Msat) -> Option<Vec<RouteHop>> {
+        let mut came: BTreeMap<NodeIndex, Edge> = BTreeMap::new();
+        let mut queue = std::collections::VecDeque::from([from]);
+        while let Some(node) = queue.pop_front().filter(|node| *node != to) {
+            for edge in self.edges.iter().filter(|edge| edge.from == node) {
+                if edge.to != from && !came.contains_key(&edge.to) {
+                    came.insert(edge.to, *edge);
+                    queue.push_back(edge.to);
+                }
+            }
+        }
+        let mut hops = Vec::new();
+        let (mut node, mut amount_msat, mut delay) = (to, amount, FINAL_DELTA);
+        while node != from {
+            let edge = came.get(&node)?;
+            hops.push(RouteHop { node: self.world.id(node), channel: edge.scid, amount_msat, delay });
+            // What the hop before this one asks for forwarding.
+            let policy = &self.world.config(edge.from).channel;
+            let fee = u64::from(policy.fee_base_msat)
+                + amount_msat.0 * u64::from(policy.fee_proportional_millionths) / 1_000_000;
+            amount_msat = Msat(amount_msat.0 + fee);
+            delay += u32::from(policy.cltv_expiry_delta);
+            node = edge.from;
+        }
+        hops.reverse();
+        Some(hops)
+    }
+
+    fn close(&mut self, a: NodeIndex, b: NodeIndex, unilateral_timeout_s: Option<u64>) {
+        if self.world.is_off(a) {
+            return;
+        }
+        let peer = self.world.id(b);
+        for channel in channels_of(&mut self.world, a).into_iter().filter(|channel| channel.peer_id == peer) {
+            self.changes += 1;
+            if unilateral_timeout_s.is_some() {
+                self.world.checks().close_is_wanted();
+            }
+            let name = ChannelName::Id(channel.channel_id);
+            let close = Close { channel: name, unilateral_timeout_s, destination: None, fee_range: None };
+            self.tell(a, Request::Close(Box::new(close)));
+        }
+    }
+
+    /// Everything works again, and everybody gets the time to come to an end.
+    fn heal(&mut self) {
+        self.world.heal();
+        for node in 0..self.story.names.len() {
+            self.world.chain_is_up(node, true);
+            self.world.set_feerates(node, setup::feerates(leyden_core::chain::FEERATE_FLOOR_PER_KW));
+        }
+        for _ in 0..HEALING_BLOCKS {
+            self.world.mine_now(1);
+            self.world.run_for_ms(HEALING_BLOCK_MS);
+        }
+        self.world.run_until_quiet();
+    }
+
+    /// Where a payment stands, by its payer's word; nothing if it never took it in.
+    pub(crate) fn status(&mut self, index: usize) -> Option<PayStatus> {
+        let Payment { from, hash, .. } = self.payments[index];
+        let list = ListPays { payment_hash: Some(hash), ..ListPays::default() };
+        match self.ask(from, Request::ListPays(list)) {
+            Some(Response::Pays(pays)) => pays.first().map(|pay| pay.status),
+            _ => None,
+        }
+    }
+
+    fn expect(&mut self, expectation: &Expectation) {
+        let (holds, found) = match expectation {
+            Expectation::Paid(name) => self.has_status(name, PayStatus::Complete),
+            Expectation::Failed(name) => self.has_status(name, PayStatus::Failed),
+            Expectation::Pending(name) => self.has_status(name, PayStatus::Pending),
+            Expectation::Usable(a, b, count) => {
+                let peer = self.world.id(*b);
+                let channels = channels_of(&mut self.world, *a);
+                let usable = channels.iter().filter(|channel| {
+                    channel.peer_id == peer && channel.state == ChannelState::Normal && channel.reestablished
+                });
+                let found = usable.count();
+                (found == *count, format!("{found} are usable"))
+            }
+            Expectation::Connected(a, b, wanted) => {
+                let peer = self.world.id(*b);
+                let found = match self.ask(*a, Request::ListPeers { id: Some(peer) }) {
+                    Some(Response::Peers(peers)) => peers.iter().any(|peer| peer.link.is_some()),
+                    _ => false,
+                };
+                (found == *wanted, format!("connected: {found}"))
+            }
+            Expectation::Says(node, text) => {
+                let begin = format!(" {node} ");
+                let said = self.world.log.iter().any(|line| line.contains(&begin) && line.contains(text.as_str()));
+                (said, "it was not said".to_owned())
+            }
+            Expectation::Gains(node, msat) => {
+                let now = in_channels(&mut self.world, *node) as i64;
+                let gained = now - self.before[*node] as i64;
+                (gained == *msat, format!("it gained {gained} msat"))
+            }
+        };
+        if !holds {
+            let text = format!("expected {expectation:?}, but {found}");
+            self.world.violate("expectation", 0, text);
+        }
+    }
+
+    fn has_status(&mut self, name: &str, wanted: PayStatus) -> (bool, String) {
+        let Some(index) = self.payments.iter().position(|payment| payment.name == *name) else {
+            return (false, "no such payment was begun".to_owned());
+        };
+        let status = self.status(index);
+        (status == Some(wanted), format!("it is {status:?}"))
+    }
+}
