@@ -39,7 +39,7 @@ fn main() {
     for daemon in [&a, &b] {
         print_rss("rss_after", daemon);
     }
-    if let Some(folder) = std::env::var_os("LEYDEN_KEEP_RECORDING") {
+    if let Some(folder) = std::env::var_os("LEYDEN_KEEP_RECORDING").filter(|_| recorder == "on") {
         let folder = std::path::absolute(folder).expect("a path");
         std::fs::create_dir_all(&folder).expect("the folder can be made");
         for daemon in [&a, &b] {

@@ -104,8 +104,13 @@ impl fmt::Display for Divergence {
 pub enum Obstacle {
     /// Its snapshot is missing.
     NoSnapshot,
-    /// Its snapshot is of another build.
-    Thaw(ThawError),
+    /// Its snapshot cannot be used; most likely it is of another build.
+    Thaw {
+        /// The build that wrote it.
+        build: String,
+        /// What is wrong.
+        error: ThawError,
+    },
     /// A turn cannot be decoded.
     Turn {
         /// The last that could.
@@ -126,7 +131,10 @@ impl fmt::Display for Obstacle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Obstacle::NoSnapshot => f.write_str("it has no snapshot to begin with"),
-            Obstacle::Thaw(error) => write!(f, "its snapshot cannot be used by this build ({BUILD_ID}): {error}"),
+            Obstacle::Thaw { build, error } if build != BUILD_ID => {
+                write!(f, "its snapshot is of build {build}, and this is build {BUILD_ID}: {error}")
+            }
+            Obstacle::Thaw { error, .. } => write!(f, "its snapshot cannot be used: {error}"),
             Obstacle::Turn { after, malformed } => write!(f, "what follows turn {after} cannot be read: {malformed}"),
             Obstacle::Gap { expected, found } => write!(f, "turn {expected} should come, and turn {found} comes"),
         }
@@ -245,7 +253,8 @@ impl<'a> Replay<'a> {
             let clock = segment.header.clock;
             return Ok(Err(Divergence { at, clock, event, reason: Reason::State, commands: Vec::new() }));
         }
-        self.node = Some(Node::thaw(snapshot).map_err(Obstacle::Thaw)?);
+        let build = || segment.header.build.clone();
+        self.node = Some(Node::thaw(snapshot).map_err(|error| Obstacle::Thaw { build: build(), error })?);
         self.expected = Some(turn.number);
         Ok(Ok(()))
     }
