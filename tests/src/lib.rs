@@ -4,3 +4,4 @@ pub mod alloc;
 pub mod bitcoind;
 pub mod daemon;
 pub mod line;
+pub mod pair;

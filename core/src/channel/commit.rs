@@ -13,7 +13,7 @@ use crate::tx::{CommitmentHtlc, CommitmentInput, CommitmentTx, KeyScope, Obscure
 use crate::wire::{self, Message};
 
 use super::ledger::{Age, Detail, HtlcState, Moved, Removal, Spec, Stage, Step};
-use super::rows::{ChannelRow, SecretRow, channel_key};
+use super::rows::{ChannelRow, SecretRow, Signed, channel_key};
 use super::{Channel, ChannelError, Cx, Effect, Failure, HtlcKey, KEPT_SMALL, Link, Phase};
 
 /// What is prepared once from the keys of both sides.
@@ -212,10 +212,11 @@ impl Channel {
         htlc_sigs.clear();
         htlc_sigs.extend(signed.htlc_signatures.iter());
         let checked = commitment.check_signatures(&signed.signature, htlc_sigs);
+        let made = signed_of(&commitment);
         cx.scratch.commitment = Some(commitment);
         checked?;
 
-        self.signature.keep(number, signed.signature, &cx.scratch.htlc_sigs);
+        self.signature.keep(number, signed.signature, &cx.scratch.htlc_sigs, made);
         let mut moved = std::mem::take(&mut cx.scratch.moved);
         self.ledger.step(Step::RecvCommit, &mut moved);
         self.ledger.step(Step::SendRevoke, &mut cx.scratch.moved_again);
@@ -379,6 +380,11 @@ impl Channel {
         let local = local.expect("the latest commitment is neither revoked nor without the peer's signatures");
         commitment.signed(PerSide { local, remote: self.signature.signature })
     }
+}
+
+/// What people are told of a commitment.
+pub(super) fn signed_of(commitment: &CommitmentTx) -> Signed {
+    Signed { txid: commitment.txid, fee: commitment.fee() }
 }
 
 /// Two steps in one turn may move an update twice: it is written and told once, as what it became.

@@ -23,6 +23,7 @@ mod scratch;
 mod terms;
 #[cfg(test)]
 mod tests;
+mod totals;
 mod update;
 mod updates;
 
@@ -50,9 +51,10 @@ pub use limits::{Excess, Refusal};
 pub use onchain_htlc::{OurHtlc, TheirHtlc};
 pub use open::{OpenRequest, Opening, Progress};
 pub use params::{ChannelConfig, Params, PeerPolicy, Policy};
-pub use rows::{ChannelRow, Funding, FundingStatus, Phase, Spent, Stored};
+pub use rows::{ChannelRow, Funding, FundingStatus, Phase, Signed, Spent, Stored};
 pub use scratch::Scratch;
 pub use terms::{ChannelType, OpenFeatures};
+pub use totals::{Flow, Totals};
 pub use updates::{INVALID_ONION_BLINDING, Offer};
 
 use commit::KeyRing;
@@ -112,6 +114,7 @@ pub struct Channel {
     key: ChannelKey,
     row: ChannelRow,
     ledger: Ledger,
+    totals: Totals,
     remote_points: RemotePoints,
     secrets: SecretStore,
     signature: SignatureRow,
@@ -143,7 +146,7 @@ impl Channel {
     pub(super) fn from_parts(
         key: ChannelKey,
         row: ChannelRow,
-        mut ledger: Ledger,
+        (mut ledger, totals): (Ledger, Totals),
         remote_points: RemotePoints,
         signature: SignatureRow,
         onions: BTreeMap<HtlcKey, Box<[u8; ONION_SIZE]>>,
@@ -157,6 +160,7 @@ impl Channel {
             key,
             row,
             ledger,
+            totals,
             remote_points,
             secrets,
             signature,
@@ -262,6 +266,16 @@ impl Channel {
     /// The updates.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// What has passed through it.
+    pub fn totals(&self) -> &Totals {
+        &self.totals
+    }
+
+    /// Our latest commitment, for people; `None` if an older build wrote it down.
+    pub fn last_commitment(&self) -> Option<Signed> {
+        self.signature.signed
     }
 
     /// Where it is in its life.

@@ -35,6 +35,7 @@ mod snapshot;
 mod verdicts;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 
 use crate::chain::{Backend, Chain};
 use crate::channel::{self, Channel, Cx, Effect, Opening};
@@ -275,8 +276,12 @@ impl Node {
 
     fn on_deadline(&mut self, io: &mut Io<'_>) {
         let now = io.clock.mono;
-        for key in std::mem::take(&mut self.dirty) {
+        // Each once, in the order of their keys. The set keeps its memory.
+        let mut next = self.dirty.first().copied();
+        while let Some(key) = next {
+            self.dirty.remove(&key);
             self.with_channel(io, key, |channel, cx| channel.flush(cx));
+            next = self.dirty.range((Bound::Excluded(key), Bound::Unbounded)).next().copied();
         }
         while let Some((node, timer)) = self.peers.pop_due(now) {
             self.on_peer_timer(io, node, timer);

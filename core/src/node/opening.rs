@@ -97,13 +97,13 @@ impl Node {
 
     /// Too many already? What costs a peer nothing must be bounded.
     fn opening_limit(&self, node: NodeId) -> Option<&'static str> {
-        let hollow = |channel: &&Box<Channel>| channel.opener() == Side::Remote && channel.scid().is_none();
+        let hollow = |channel: &Channel| channel.opener() == Side::Remote && channel.scid().is_none();
         let of_peer = self.index.of_peer(node).filter_map(|key| self.channels.get(&key));
         if self.channels.len() + self.openings.len() >= CHANNELS_MAX {
             Some("too many channels")
         } else if self.index.of_peer(node).count() >= CHANNELS_PER_PEER_MAX {
             Some("too many channels with this peer")
-        } else if of_peer.filter(hollow).count() >= UNFUNDED_CHANNELS_PER_PEER_MAX
+        } else if of_peer.filter(|channel| hollow(channel)).count() >= UNFUNDED_CHANNELS_PER_PEER_MAX
             || self.openings.values().filter(|pending| pending.opening.peer() == node).count()
                 >= UNFUNDED_CHANNELS_PER_PEER_MAX
         {

@@ -297,7 +297,10 @@ impl Node {
             Message::OpenChannel(_) => self.on_open_channel(io, node, conn, message),
             Message::Unknown { .. } | Message::PeerStorage(_) | Message::PeerStorageRetrieval(_) => {}
             Message::OnionMessage(_) => {}
-            _ if (256..512).contains(&message.message_type()) => {
+            // BOLT 7 numbers `announcement_signatures` among the gossip, but it is between the two ends of a channel.
+            _ if (256..512).contains(&message.message_type())
+                && !matches!(message, Message::AnnouncementSignatures(_)) =>
+            {
                 // Gossip of others is the router's; a node without one has nothing to answer.
             }
             _ => match channel_id_of(message) {

@@ -43,8 +43,12 @@ struct Arguments {
     human: bool,
 
     /// Read parameters by position even if they look like key=value.
-    #[arg(long, short = 'o')]
+    #[arg(long, short = 'o', conflicts_with = "keywords")]
     order: bool,
+
+    /// Read parameters as key=value, whatever the keys look like.
+    #[arg(long, short = 'k')]
+    keywords: bool,
 
     /// What to ask.
     #[arg(value_name = "METHOD", index = 1)]
@@ -101,7 +105,7 @@ fn answer(arguments: &Arguments) -> Result<String, (u8, String)> {
     if arguments.method == "completions" {
         return completions(&arguments.parameters).map_err(usage);
     }
-    let params = params::build(&arguments.parameters, arguments.order).map_err(usage)?;
+    let params = params::build(&arguments.parameters, style(arguments)).map_err(usage)?;
     let (result, human): (_, fn(&Value) -> String) = if arguments.method == "help" {
         // This program and its node know the same methods, and help is wanted most while there is no node.
         (methods::local::help_text(&params).map_err(|error| (FAILED, error.message))?, human::help)
@@ -109,6 +113,14 @@ fn answer(arguments: &Arguments) -> Result<String, (u8, String)> {
         (ask(arguments, &params).map_err(|failure| (FAILED, failure.to_string()))?, human::render)
     };
     Ok(if arguments.human { human(&result) } else { pretty(&result) })
+}
+
+fn style(arguments: &Arguments) -> params::Style {
+    match (arguments.order, arguments.keywords) {
+        (true, _) => params::Style::Order,
+        (false, true) => params::Style::Keywords,
+        (false, false) => params::Style::Guess,
+    }
 }
 
 fn pretty(result: &Value) -> String {

@@ -47,7 +47,7 @@ fn a_request_and_its_answer() {
         Request::Getinfo => Err(RequestError::generic("not now")),
         other => panic!("{other:?}"),
     });
-    let params = params::build(&["message=hi".to_owned()], false).expect("good parameters");
+    let params = params::build(&["message=hi".to_owned()], params::Style::Guess).expect("good parameters");
     let result = client::call(&mut client, "signmessage", &params).expect("an answer");
     assert_eq!(result.to_string(), r#"{"blockheight":7}"#);
     let failure = client::call(&mut client, "getinfo", "[]").expect_err("a refusal");

@@ -224,8 +224,9 @@ impl Chain {
         let Candidate { fee_sat, vsize, .. } = *candidate;
         for txid in &candidate.conflicts {
             let other = self.pool.entry(txid);
-            if candidate.rate() <= other.rate() {
-                let required_sat = (other.fee_sat * vsize) / other.vsize + 1;
+            let per_kvb = other.rate().per_kvb();
+            if candidate.rate().per_kvb() <= per_kvb {
+                let required_sat = fee_at(per_kvb + 1, vsize);
                 return Err(Refused::InsufficientFee { rule: ReplaceRule::Feerate, fee_sat, required_sat });
             }
         }

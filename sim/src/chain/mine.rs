@@ -119,6 +119,9 @@ impl Chain {
         let mut checked = Vec::with_capacity(txs.len());
         for tx in txs {
             let txid = tx.compute_txid();
+            if self.place(&txid).is_some() {
+                return Err(Refused::AlreadyKnown);
+            }
             if !self.gifts.contains(&txid) {
                 verify::check_alone(tx)?;
                 verify::check_final(tx, next)?;

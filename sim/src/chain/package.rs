@@ -1,13 +1,13 @@
 //! A child and its parents, accepted by what they pay together.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bitcoin::{Transaction, Txid};
 
 use super::Chain;
 use super::accept::{Candidate, Mode};
-use super::pool::Rate;
+use super::pool::{Rate, fee_at};
 use super::refused::{PackageRefused, PackageReplace, Refused, ReplaceRule};
 use super::{truc, verify};
 
@@ -120,8 +120,8 @@ impl Chain {
         let removed = self.replaced_by(&conflicts).map_err(by_rule)?;
         self.check_pays_for(&removed, fee_sat, vsize).map_err(by_rule)?;
         let package = Rate::new(fee_sat, vsize);
-        if package <= parent.rate() {
-            let required_sat = parent.fee_sat * vsize / parent.vsize + 1;
+        if package.per_kvb() <= parent.rate().per_kvb() {
+            let required_sat = fee_at(parent.rate().per_kvb() + 1, vsize);
             let rule = ReplaceRule::PackageFeerate;
             return Err(by_rule(Refused::InsufficientFee { rule, fee_sat, required_sat }));
         }
@@ -215,32 +215,28 @@ fn check_form(txs: &[Arc<Transaction>]) -> Result<(), PackageRefused> {
     if txs.is_empty() || txs.len() > MAX_COUNT {
         return Err(PackageRefused::TooMany { count: txs.len() });
     }
+    let txids: BTreeSet<Txid> = txs.iter().map(|tx| tx.compute_txid()).collect();
+    let last = txs.len() - 1;
+    let sources: BTreeSet<Txid> = txs[last].input.iter().map(|input| input.previous_output.txid).collect();
+    let is_parent_alone = |tx: &Arc<Transaction>| {
+        sources.contains(&tx.compute_txid())
+            && !tx.input.iter().any(|input| txids.contains(&input.previous_output.txid))
+    };
+    if !txs[..last].iter().all(is_parent_alone) {
+        return Err(PackageRefused::NotChildWithParents);
+    }
     let weight = txs.iter().map(|tx| tx.weight().to_wu()).sum();
     if txs.len() > 1 && weight > MAX_WEIGHT {
         return Err(PackageRefused::TooHeavy { weight });
     }
-    let places: BTreeMap<Txid, usize> = txs.iter().enumerate().map(|(at, tx)| (tx.compute_txid(), at)).collect();
-    if places.len() != txs.len() {
+    if txids.len() != txs.len() {
         return Err(PackageRefused::Duplicates);
     }
     let mut spent = BTreeSet::new();
-    for (at, tx) in txs.iter().enumerate() {
-        for input in &tx.input {
-            if places.get(&input.previous_output.txid).is_some_and(|parent| *parent >= at) {
-                return Err(PackageRefused::NotSorted);
-            }
-        }
-    }
     for input in txs.iter().flat_map(|tx| &tx.input) {
         if !spent.insert(input.previous_output) {
             return Err(PackageRefused::ConflictInPackage(input.previous_output));
         }
     }
-    let last = txs.len() - 1;
-    let sources: BTreeSet<Txid> = txs[last].input.iter().map(|input| input.previous_output.txid).collect();
-    let is_parent_alone = |tx: &Arc<Transaction>| {
-        sources.contains(&tx.compute_txid())
-            && !tx.input.iter().any(|input| places.contains_key(&input.previous_output.txid))
-    };
-    if txs[..last].iter().all(is_parent_alone) { Ok(()) } else { Err(PackageRefused::NotChildWithParents) }
+    Ok(())
 }

@@ -3,7 +3,8 @@
 use bitcoin::opcodes::all::OP_PUSHNUM_1;
 use bitcoin::{Script, ScriptBuf, Witness};
 
-/// The mempool's rules, as numbers.
+/// The mempool's rules, as numbers. The feerates are those that the network knew when Lightning's were chosen: one
+/// satoshi per vbyte; from 29.1 on, Bitcoin Core relays for a tenth of that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// Feerate below which nothing is relayed, in satoshi per 1,000 vbytes.

@@ -18,6 +18,11 @@ impl Rate {
         Rate { fee_sat, vsize }
     }
 
+    /// In satoshi per 1,000 vbytes, rounded down: as bitcoind compares feerates where it does not order by them.
+    pub(super) fn per_kvb(self) -> u64 {
+        self.fee_sat * 1_000 / self.vsize
+    }
+
     /// Is it below so many satoshi per 1,000 vbytes? Fees are rounded up as bitcoind does.
     pub(super) fn is_below(self, per_kvb: u64) -> bool {
         self.fee_sat < fee_at(per_kvb, self.vsize)
@@ -126,14 +131,29 @@ impl Entry {
     }
 }
 
-/// About what bitcoind needs to keep it: its own structures, and a fixed sum for its indices.
+/// What a transaction, an input and a relationship take in bitcoind's indices, as measured.
+const INDEX_BYTES: u64 = 710;
+const INPUT_INDEX_BYTES: usize = 84;
+const LINK_BYTES: u64 = 110;
+
+/// What an allocator takes for so many bytes.
+fn allocated(bytes: usize) -> usize {
+    const STEP: usize = 16;
+    if bytes == 0 { 0 } else { (bytes + 31) / STEP * STEP }
+}
+
+/// What bitcoind needs to keep it, relationships aside.
 fn memory(tx: &Transaction) -> u64 {
+    // Shorter scripts lie within the inputs and outputs themselves.
+    const INLINE: usize = 36;
+    let script = |script: &bitcoin::Script| if script.len() > INLINE { allocated(script.len()) } else { 0 };
     let inputs = tx.input.iter().map(|input| {
-        let witness: usize = input.witness.iter().map(|item| item.len() + 40).sum();
-        104 + 64 + input.script_sig.len() + witness
+        let witness: usize = input.witness.iter().map(|item| allocated(item.len())).sum();
+        INPUT_INDEX_BYTES + script(&input.script_sig) + allocated(24 * input.witness.len()) + witness
     });
-    let outputs = tx.output.iter().map(|output| 40 + output.script_pubkey.len().saturating_sub(28));
-    (600 + inputs.sum::<usize>() + outputs.sum::<usize>()) as u64
+    let outputs = tx.output.iter().map(|output| script(&output.script_pubkey));
+    let lists = allocated(104 * tx.input.len()) + allocated(48 * tx.output.len());
+    INDEX_BYTES + (lists + inputs.sum::<usize>() + outputs.sum::<usize>()) as u64
 }
 
 #[derive(Clone, Debug, Default)]
@@ -249,7 +269,7 @@ impl Pool {
             assert!(other.is_none(), "conflicts were removed");
         }
         self.weight += entry.weight;
-        self.bytes += entry.bytes;
+        self.bytes += entry.bytes + LINK_BYTES * entry.parents.len() as u64;
         self.by_seq.insert(entry.seq, txid);
         self.by_age.insert((entry.time_s, entry.seq));
         self.by_mining_score.insert((entry.mining_score(), Reverse(entry.seq)));
@@ -274,7 +294,7 @@ impl Pool {
         self.by_seq.remove(&entry.seq);
         self.by_age.remove(&(entry.time_s, entry.seq));
         self.weight -= entry.weight;
-        self.bytes -= entry.bytes;
+        self.bytes -= entry.bytes + LINK_BYTES * (entry.parents.len() + entry.children.len()) as u64;
         for parent in &entry.parents {
             self.entries.get_mut(parent).expect("relatives are here").children.remove(txid);
         }

@@ -331,6 +331,13 @@ impl Refused {
         }
     }
 
+    /// The number of the error with which bitcoind's `sendrawtransaction` fails.
+    pub fn rpc_code(&self) -> i32 {
+        const TRANSACTION_ERROR: i32 = -25;
+        const TRANSACTION_REJECTED: i32 = -26;
+        if matches!(self, Refused::MissingInput(_)) { TRANSACTION_ERROR } else { TRANSACTION_REJECTED }
+    }
+
     /// Could a child that pays for it, in one package, change this?
     pub fn is_reconsiderable(&self) -> bool {
         matches!(self, Refused::MinRelayFee { .. } | Refused::MempoolMinFee { .. } | Refused::InsufficientFee { .. })
@@ -360,11 +367,9 @@ pub enum PackageRefused {
     },
     /// A transaction is in it twice.
     Duplicates,
-    /// A child stands before its parent.
-    NotSorted,
     /// Two of its transactions spend the same output.
     ConflictInPackage(OutPoint),
-    /// It is not one child with its parents, or the parents depend on each other.
+    /// It is not one child that comes last with its parents, or the parents depend on each other.
     NotChildWithParents,
     /// An unconfirmed parent of the child is missing from it.
     ParentMissing(OutPoint),
@@ -398,7 +403,6 @@ impl PackageRefused {
             PackageRefused::TooMany { .. } => "package-too-many-transactions",
             PackageRefused::TooHeavy { .. } => "package-too-large",
             PackageRefused::Duplicates => "package-contains-duplicates",
-            PackageRefused::NotSorted => "package-not-sorted",
             PackageRefused::ConflictInPackage(_) => "conflict-in-package",
             PackageRefused::NotChildWithParents => "package-not-child-with-parents",
             PackageRefused::ParentMissing(_) => "package-not-child-with-unconfirmed-parents",

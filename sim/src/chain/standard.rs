@@ -1,5 +1,7 @@
 //! What is relayed among what would be valid: bitcoind's standardness.
 
+use std::collections::BTreeMap;
+
 use bitcoin::blockdata::opcodes::all::OP_CHECKMULTISIG;
 use bitcoin::script::{Instruction, PushBytes};
 use bitcoin::{Script, ScriptBuf, Transaction, TxOut, Witness};
@@ -219,9 +221,8 @@ fn is_standard_witness(script_sig: &Script, witness: &Witness, script: &Script) 
 
 /// What its signature operations cost, and its size as policy counts it: many of them make it larger.
 pub(super) fn vsize(tx: &Transaction, spent: &[TxOut]) -> Result<u64, Refused> {
-    let output = |outpoint: &bitcoin::OutPoint| {
-        tx.input.iter().position(|input| input.previous_output == *outpoint).map(|index| spent[index].clone())
-    };
+    let outputs: BTreeMap<_, _> = tx.input.iter().map(|input| input.previous_output).zip(spent).collect();
+    let output = |outpoint: &bitcoin::OutPoint| outputs.get(outpoint).map(|output| TxOut::clone(output));
     let cost = tx.total_sigop_cost(output) as u64;
     if cost > MAX_SIGOPS_COST {
         return Err(Refused::SigOps { cost, limit: MAX_SIGOPS_COST });

@@ -222,6 +222,7 @@ fn blocks_are_filled_as_wanted() {
     let instead = spend(&from[1..2], &[COIN_SAT]);
     assert_eq!(chain.mine_exactly(&[instead]).map(|block| block.txs.len()), Ok(2));
     assert_eq!(chain.mempool_len(), 0);
+    assert_eq!(chain.mine_exactly(&[child]).err(), Some(Refused::AlreadyKnown));
     let again = spend(&from[1..2], &[COIN_SAT - 7]);
     assert_eq!(chain.mine_exactly(&[again]).err(), Some(Refused::MissingInput(from[1])));
 }

@@ -13,6 +13,7 @@ use super::block::{Block, Fill};
 use super::policy::{anyone_can_spend, anyones_witness};
 use super::refused::Refused;
 use super::reorg::gift_entry;
+use super::verify::COINBASE_MATURITY;
 
 /// What the faucet pays, in satoshi per vbyte.
 const FAUCET_SAT_PER_VB: u64 = 2;
@@ -45,7 +46,7 @@ impl Chain {
         let mut tx = transaction(Vec::new(), vec![TxOut { value: Amount::from_sat(amount.0), script_pubkey: script }]);
         let mut fee_sat = 0;
         for (outpoint, coin) in self.ledger.coins_of(&source) {
-            let is_ripe = !coin.is_coinbase || next_height - coin.height >= 100;
+            let is_ripe = !coin.is_coinbase || next_height - coin.height >= COINBASE_MATURITY;
             if in_sat >= amount.0 + fee_sat && in_sat > 0 || inputs.len() == FAUCET_COINS {
                 break;
             }

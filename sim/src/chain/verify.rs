@@ -8,7 +8,7 @@ use bitcoin::{Amount, Transaction, TxOut};
 use super::refused::Refused;
 
 /// Blocks that a coinbase must be deep.
-const COINBASE_MATURITY: u32 = 100;
+pub(super) const COINBASE_MATURITY: u32 = 100;
 const MAX_BLOCK_WEIGHT: u64 = 4_000_000;
 /// BIP 68: times count in units of so many seconds.
 const LOCK_GRANULARITY_S: u32 = 512;

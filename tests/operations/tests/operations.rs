@@ -1,28 +1,15 @@
 //! How often a direct payment, its invoice included, asks the signer and the curve: both ends together, so that a
 //! wasted operation is seen here.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
-use bitcoin::hashes::Hash;
-use bitcoin::{Network as BitcoinNetwork, Psbt, Transaction, TxIn, TxOut, absolute, transaction};
-use leyden_core::amount::{Msat, Sat};
-use leyden_core::chain::{Feerates, Tip};
-use leyden_core::clock::{Clock, Mono, Wall};
-use leyden_core::command::{Command, LoadRange, Sink};
-use leyden_core::config::{Config, Network};
-use leyden_core::event::{ChainEvent, Direction, Event, Match, NetAddr};
-use leyden_core::ids::{BlockHeight, CommitmentSecret, ConnId, DialId, KeysIndex, NodeId, QueryId, RequestId, Sig};
-use leyden_core::node::{Boot, Node};
-use leyden_core::request::channel::FundChannel;
-use leyden_core::request::invoice::{CreateInvoice, ExposePrivate};
-use leyden_core::request::payment::{FeeLimit, Pay};
-use leyden_core::request::wallet::AddressKind;
-use leyden_core::request::{AmountOrAll, Request, RequestError, Response};
+use bitcoin::{Psbt, Transaction};
+use leyden_core::amount::Msat;
+use leyden_core::ids::{CommitmentSecret, KeysIndex, NodeId, Sig};
 use leyden_core::signer::{CommitmentOf, KeysSigner, Refusal, Signer, SignerState, WalletAccounts};
-use leyden_core::store::{Row, Table};
 use leyden_core::tx::{Basepoints, Claim, ClosingTx, CommitmentKeys, CommitmentTx, KeyScope, Sweep};
-use leyden_core::wire::Cursor;
 use leyden_operations::{Counts, count};
+use leyden_tests::pair::Pair;
 use secp256k1::{Message, PublicKey};
 
 /// A signer that counts by the name of what it was asked.
@@ -78,203 +65,22 @@ impl Signer for Counting {
     }
 }
 
-/// Where a node's commands end up.
-#[derive(Default)]
-struct Out {
-    rows: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
-    sent: VecDeque<Vec<u8>>,
-    broadcast: Vec<Transaction>,
-    replies: Vec<Result<Response, RequestError>>,
-    loads: VecDeque<(QueryId, Table, Vec<u8>, bool)>,
+fn counting(inner: KeysSigner) -> Counting {
+    Counting { inner, calls: BTreeMap::new() }
 }
 
-impl Sink for Out {
-    fn emit(&mut self, command: Command<'_>) {
-        match command {
-            Command::Send { message, .. } => {
-                let mut bytes = vec![0; message.encoded_len()];
-                message.encode(&mut Cursor::new(&mut bytes)).expect("it has the length that it says");
-                self.sent.push_back(bytes);
-            }
-            Command::Put { table, key, value } => {
-                let mut bytes = Vec::new();
-                value.write(&mut bytes);
-                self.rows.insert((table, key.to_vec()), bytes);
-            }
-            Command::Delete { table, key } => drop(self.rows.remove(&(table, key.to_vec()))),
-            Command::Broadcast { tx, .. } => self.broadcast.push(tx.clone()),
-            Command::Reply { result, .. } => self.replies.push(result.clone()),
-            Command::Load { query, table, range, .. } => {
-                let (key, exactly) = match range {
-                    LoadRange::Exactly(key) => (key, true),
-                    LoadRange::From(key) | LoadRange::Before(key) => (key, false),
-                };
-                self.loads.push_back((query, table, key.to_vec(), exactly));
-            }
-            _ => {}
-        }
-    }
-}
-
-struct End {
-    node: Node,
-    signer: Counting,
-    out: Out,
-}
-
-const CLOCK: Clock = Clock { mono: Mono(1_000), wall: Wall(1_700_000_000_000) };
-const CONN: ConnId = ConnId { slot: 0, generation: 0 };
-
-impl End {
-    fn new(seed: u8) -> End {
-        let inner = KeysSigner::new([seed; 64], BitcoinNetwork::Regtest, [seed; 32]);
-        let mut signer = Counting { inner, calls: BTreeMap::new() };
-        let boot = Boot { config: Config::default_for(Network::Regtest), rng_seed: [seed; 32], clock: CLOCK };
-        let node = Node::restore(boot, std::iter::empty(), &mut signer).expect("no rows make a fresh node");
-        let mut end = End { node, signer, out: Out::default() };
-        end.node.start(CLOCK, &mut end.signer, &mut end.out);
-        let feerates =
-            Feerates { blocks_2: 2_000, blocks_6: 1_000, blocks_12: 500, blocks_100: 300, mempool_minimum: 253 };
-        end.step(Event::Chain(ChainEvent::Begin { tip: tip(100) }));
-        end.step(Event::Chain(ChainEvent::Up));
-        end.step(Event::Chain(ChainEvent::Feerates(feerates)));
-        end.step(Event::Chain(ChainEvent::Synced { height: BlockHeight(100) }));
-        end
-    }
-
-    fn step(&mut self, event: Event<'_>) {
-        self.node.step(CLOCK, event, &mut self.signer, &mut self.out);
-        // The turn's end: channels sign, history is read.
-        while self.node.next_deadline() == Some(Mono(0)) {
-            self.node.step(CLOCK, Event::Deadline, &mut self.signer, &mut self.out);
-        }
-        while let Some((query, table, key, exactly)) = self.out.loads.pop_front() {
-            let found = self.out.rows.get_key_value(&(table, key)).filter(|_| exactly);
-            let found: Vec<_> = found.map(|((_, key), value)| (key.clone(), value.clone())).into_iter().collect();
-            let rows: Vec<Row<'_>> = found.iter().map(|(key, value)| Row { table, key, value }).collect();
-            self.step(Event::Loaded { query, rows: &rows });
-        }
-    }
-
-    fn ask(&mut self, request: Request) {
-        self.step(Event::Request { id: RequestId(1), request });
-    }
-
-    fn reply(&mut self) -> Response {
-        assert_eq!(self.out.replies.len(), 1, "one answer is due");
-        self.out.replies.remove(0).expect("it succeeds")
-    }
-
-    fn block(&mut self, height: u32, tx: Option<&Transaction>) {
-        let matches: Vec<Match<'_>> = tx.iter().map(|tx| Match { index: 1, tx }).collect();
-        let event = ChainEvent::BlockConnected { tip: tip(height), time_s: 1_700_000_000, matches: &matches };
-        self.step(Event::Chain(event));
-        self.step(Event::Chain(ChainEvent::Synced { height: BlockHeight(height) }));
-    }
-}
-
-fn tip(height: u32) -> Tip {
-    Tip { height: BlockHeight(height), hash: bitcoin::BlockHash::hash(&height.to_be_bytes()) }
-}
-
-/// Until neither has anything to say.
-fn drain(a: &mut End, b: &mut End) {
-    loop {
-        let (to_b, to_a) = (a.out.sent.pop_front(), b.out.sent.pop_front());
-        if to_a.is_none() && to_b.is_none() {
-            return;
-        }
-        if let Some(message) = to_b {
-            b.step(Event::Received { conn: CONN, message: &message });
-        }
-        if let Some(message) = to_a {
-            a.step(Event::Received { conn: CONN, message: &message });
-        }
-    }
-}
-
-fn open() -> (End, End) {
-    let (mut a, mut b) = (End::new(1), End::new(2));
-    a.ask(Request::NewAddr(AddressKind::P2tr));
-    let Response::Addresses(addresses) = a.reply() else { panic!("an address was asked for") };
-    let script_pubkey = addresses.p2tr.expect("it was asked for");
-    let output = TxOut { value: bitcoin::Amount::from_sat(5_000_000), script_pubkey };
-    // Of somebody: an input without an output before it would make a coinbase of it, which is not ripe.
-    let previous_output = bitcoin::OutPoint { txid: bitcoin::Txid::all_zeros(), vout: 0 };
-    let coins = Transaction {
-        version: transaction::Version(2),
-        lock_time: absolute::LockTime::ZERO,
-        input: vec![TxIn { previous_output, ..TxIn::default() }],
-        output: vec![output],
-    };
-    a.block(101, Some(&coins));
-    b.block(101, None);
-    let address = NetAddr::Ip4([127, 0, 0, 1], 9735);
-    let (id_a, id_b) = (a.node.id(), b.node.id());
-    let outbound = Direction::Outbound { dial: DialId(0) };
-    a.step(Event::Connected { conn: CONN, peer: id_b, direction: outbound, address: address.clone() });
-    b.step(Event::Connected { conn: CONN, peer: id_a, direction: Direction::Inbound { listener: 0 }, address });
-    drain(&mut a, &mut b);
-    a.ask(Request::FundChannel(Box::new(FundChannel {
-        peer: id_b,
-        amount: AmountOrAll::Amount(Sat(1_000_000)),
-        feerate: None,
-        announce: false,
-        min_confirmations: 1,
-        push_msat: Msat(0),
-        close_to: None,
-        utxos: None,
-        mindepth: None,
-        reserve_sat: None,
-        channel_type: None,
-    })));
-    drain(&mut a, &mut b);
-    a.reply();
-    let funding = a.out.broadcast.pop().expect("the funding leaves");
-    for height in 102..108 {
-        let tx = (height == 102).then_some(&funding);
-        a.block(height, tx);
-        b.block(height, tx);
-        drain(&mut a, &mut b);
-    }
-    (a, b)
-}
-
-fn pay(a: &mut End, b: &mut End, label: &str) {
-    a.signer.calls.clear();
-    b.signer.calls.clear();
-    b.ask(Request::Invoice(Box::new(CreateInvoice {
-        amount_msat: Some(Msat(10_000_000)),
-        label: label.to_owned(),
-        description: String::new(),
-        expiry_s: 3_600,
-        fallbacks: Vec::new(),
-        preimage: None,
-        expose: ExposePrivate::Auto,
-        cltv: None,
-        description_hash_only: false,
-    })));
-    let Response::InvoiceCreated(created) = b.reply() else { panic!("an invoice was asked for") };
-    a.ask(Request::Pay(Box::new(Pay {
-        invoice: created.bolt11.clone(),
-        amount_msat: None,
-        label: None,
-        fee_limit: FeeLimit::Default,
-        retry_for_s: 60,
-        max_delay_blocks: None,
-        exclude: Vec::new(),
-        description: None,
-        partial_msat: None,
-    })));
-    drain(a, b);
-    assert!(matches!(a.reply(), Response::Paid(_)));
+fn pay(pair: &mut Pair<Counting>, label: &str) {
+    pair.a.signer.calls.clear();
+    pair.b.signer.calls.clear();
+    let invoice = pair.invoice(label, Msat(10_000_000));
+    pair.pay(invoice);
 }
 
 #[test]
 fn a_direct_payment_asks_the_signer_no_more_than_it_must() {
-    let (mut a, mut b) = open();
-    pay(&mut a, &mut b, "first");
-    pay(&mut a, &mut b, "second");
+    let mut pair = Pair::with_channel(counting);
+    pay(&mut pair, "first");
+    pay(&mut pair, "second");
     // Each end signs two commitments of the peer and verifies two of its own, each with a point of its own: four sets
     // of keys, and two old commitments revoked on either side.
     let both = [
@@ -288,16 +94,16 @@ fn a_direct_payment_asks_the_signer_no_more_than_it_must() {
     let expected = |own: &[_]| both.into_iter().chain(own.iter().copied()).collect::<BTreeMap<_, _>>();
     // The payer draws the onion's session key. The payee draws a preimage and a secret for the invoice that it signs,
     // and peels the onion once.
-    assert_eq!(a.signer.calls, expected(&[("draw", 1)]), "payer");
-    assert_eq!(b.signer.calls, expected(&[("draw", 2), ("sign_recoverable", 1), ("ecdh", 1)]), "payee");
+    assert_eq!(pair.a.signer.calls, expected(&[("draw", 1)]), "payer");
+    assert_eq!(pair.b.signer.calls, expected(&[("draw", 2), ("sign_recoverable", 1), ("ecdh", 1)]), "payee");
 }
 
 #[test]
 fn a_direct_payment_takes_few_operations_on_the_curve() {
-    let (mut a, mut b) = open();
-    pay(&mut a, &mut b, "first");
-    pay(&mut a, &mut b, "second");
-    let counts = count(|| pay(&mut a, &mut b, "third"));
+    let mut pair = Pair::with_channel(counting);
+    pay(&mut pair, "first");
+    pay(&mut pair, "second");
+    let counts = count(|| pay(&mut pair, "third"));
     let Counts { signs, verifies, recovers, creates, multiplications, additions, combinations, ecdhs, .. } = counts;
     // The payer recovers the payee's key from the invoice: that is how its signature is checked. Every other recovery
     // is a revocation key, one for each set of keys (see `core/src/tx/keys.rs`).

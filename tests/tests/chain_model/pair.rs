@@ -1,11 +1,12 @@
 //! The model and a bitcoind that are told the same.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
 
 use bitcoin::consensus::encode::serialize_hex;
 use bitcoin::{Amount, Denomination, Transaction, Txid};
-use leyden_sim::chain::{Block, Chain, Fill, PackageRefused, Params};
-use leyden_tests::bitcoind::{Bitcoind, RpcError};
+use leyden_sim::chain::{Block, Chain, Fill, PackageRefused, Params, Policy};
+use leyden_tests::bitcoind::{Bitcoind, RpcError, bitcoind_path};
 use serde_json::{Value, json};
 
 /// Upon this many blocks, coinbases are ripe that are worth the full subsidy.
@@ -21,16 +22,30 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
-    pub(crate) fn start() -> Pair {
-        // The installed program has stricter rules of its own by default; these are those of Bitcoin Core.
-        let flags = ["-corepolicy=1", "-mempooltruc=enforce", "-minrelaytxfee=0.00001", "-incrementalrelayfee=0.00001"];
+    pub(crate) fn start(policy: Policy) -> Pair {
+        let mempool = format!("-maxmempool={}", policy.max_mempool_bytes / 1_000_000);
+        let mut flags = vec!["-minrelaytxfee=0.00001", "-incrementalrelayfee=0.00001", &mempool];
+        let version = Command::new(bitcoind_path()).arg("-version").output().expect("it can be run").stdout;
+        if String::from_utf8_lossy(&version).contains("Knots") {
+            // It has stricter rules of its own by default; these are those of Bitcoin Core.
+            flags.extend(["-corepolicy=1", "-mempooltruc=enforce"]);
+        }
         let bitcoind = Bitcoind::start_with(&flags);
-        let model = Chain::new(Params { height: START_HEIGHT, ..Params::default() });
+        let model = Chain::new(Params { height: START_HEIGHT, policy, ..Params::default() });
         let pair = Pair { model, bitcoind, outcomes: BTreeMap::new(), quarrels: Vec::new() };
         for height in 1..=START_HEIGHT {
             pair.submit(pair.model.block(leyden_core::ids::BlockHeight(height)).expect("it was mined"));
         }
         pair
+    }
+
+    /// They never quarrelled, and so many kinds of outcomes have been seen.
+    pub(crate) fn check(&self, kinds: usize) {
+        println!("{:#?}", self.outcomes);
+        let first: String = self.quarrels.iter().take(15).map(|quarrel| format!("{quarrel:.600}\n")).collect();
+        assert!(self.quarrels.is_empty(), "{} quarrels:\n{first}", self.quarrels.len());
+        assert!(self.outcomes.len() >= kinds, "only {:?}", self.outcomes);
+        self.compare_coins();
     }
 
     fn submit(&self, block: &Block) {
@@ -46,16 +61,18 @@ impl Pair {
 
     /// Gives a transaction to both. The answer is whether it was taken.
     pub(crate) fn send(&mut self, what: &str, tx: &Transaction) -> bool {
-        let ours = self.model.broadcast(tx).map_err(|refused| (refused.reason(), format!("{refused:?}")));
+        let ours = self.model.broadcast(tx).map_err(|refused| (refused.reason(), refused));
         let request = json!([serialize_hex(tx), 0, "21000000"]);
         let theirs = match self.bitcoind.try_call("sendrawtransaction", request).expect("it runs") {
             // It has the transaction in a block already.
             Err(RpcError { code: -27, .. }) | Ok(_) => Ok(()),
-            Err(error) => Err(error.message),
+            Err(error) => Err((error.message, error.code)),
         };
         let agree = match (&ours, &theirs) {
             (Ok(()), Ok(())) => true,
-            (Err((reason, _)), Err(message)) => class(message).contains(reason),
+            (Err((reason, refused)), Err((message, code))) => {
+                class(message).contains(reason) && i64::from(refused.rpc_code()) == *code
+            }
             _ => false,
         };
         self.count(ours.as_ref().err().map_or("ok", |(reason, _)| reason));
@@ -77,10 +94,7 @@ impl Pair {
         );
         let agree = match &ours {
             Ok(()) => theirs.is_empty(),
-            // It does not tell them apart.
-            Err(PackageRefused::NotChildWithParents | PackageRefused::NotSorted) => {
-                theirs[0].contains("package topology disallowed")
-            }
+            Err(PackageRefused::NotChildWithParents) => theirs[0].contains("package topology disallowed"),
             Err(refused) => theirs.iter().any(|message| class(message).contains(refused.reason())),
         };
         self.count(&format!("package {}", ours.as_ref().map_or_else(PackageRefused::reason, |()| "ok")));
@@ -127,30 +141,46 @@ impl Pair {
     }
 
     /// Both hold the same unspent outputs.
-    pub(crate) fn compare_coins(&self) {
+    fn compare_coins(&self) {
         let theirs = self.bitcoind.call("gettxoutsetinfo", json!(["none"]));
         let coins = self.model.coins();
         let count = coins.filter(|(_, coin)| coin.output.script_pubkey.len() <= 10_000).count();
         assert_eq!(theirs["txouts"], count);
     }
 
-    /// Fee and size of what waits.
+    /// The price of a full mempool.
+    pub(crate) fn compare_minimum(&mut self) {
+        let theirs = self.bitcoind.call("getmempoolinfo", json!([]))["mempoolminfee"].take();
+        let ours = self.model.mempool_minimum_per_kvb().max(self.model.policy().min_relay_per_kvb);
+        if sat(&theirs) != Some(ours) {
+            self.quarrels.push(format!("the mempool takes {ours} sat/kvB against {theirs} BTC/kvB"));
+        }
+    }
+
+    /// Fee and size of what waits, and about the memory that all of it takes.
     pub(crate) fn compare_entries(&mut self) {
+        let usage = self.bitcoind.call("getmempoolinfo", json!([]))["usage"].as_u64().expect("a number");
+        let ours = self.model.mempool_bytes();
+        if ours.abs_diff(usage) > 2_000 + usage / 100 {
+            self.quarrels.push(format!("{ours} bytes wait against {usage}"));
+        }
         let theirs = self.bitcoind.call("getrawmempool", json!([true]));
         for (txid, entry) in theirs.as_object().expect("an object") {
             let txid: Txid = txid.parse().expect("an id");
             let Some((fee, vsize)) = self.model.fee_and_vsize(&txid) else {
                 continue;
             };
-            let their_fee = Amount::from_str_in(
-                &format!("{:.8}", entry["fees"]["base"].as_f64().unwrap_or(0.0)),
-                Denomination::Bitcoin,
-            );
-            if their_fee.map(Amount::to_sat) != Ok(fee.0) || entry["vsize"] != vsize {
+            if sat(&entry["fees"]["base"]) != Some(fee.0) || entry["vsize"] != vsize {
                 self.quarrels.push(format!("{txid} is {fee:?}, {vsize} against {entry}"));
             }
         }
     }
+}
+
+/// bitcoind writes small amounts with an exponent.
+fn sat(bitcoin: &Value) -> Option<u64> {
+    let decimal = format!("{:.8}", bitcoin.as_f64()?);
+    Amount::from_str_in(&decimal, Denomination::Bitcoin).ok().map(Amount::to_sat)
 }
 
 /// All that is said about a package.
@@ -160,12 +190,13 @@ fn messages(answer: &Value) -> Vec<String> {
     errors.chain(answer["package_msg"].as_str()).map(str::to_owned).collect()
 }
 
-/// The installed program has finer names for some of Bitcoin Core's reasons.
+/// Versions differ in how fine the names of some reasons are.
 fn class(message: &str) -> &str {
-    const FINER: [(&str, &str); 3] = [
+    const FINER: [(&str, &str); 4] = [
         ("truc-", "TRUC-violation"),
         ("bad-txns-input-witness-unknown", "bad-txns-nonstandard-inputs"),
         ("bad-witness-", "bad-witness-nonstandard"),
+        ("script-verify-flag-failed", "mempool-script-verify-flag-failed"),
     ];
     FINER.iter().find(|(fine, _)| message.contains(fine)).map_or(message, |(_, class)| class)
 }

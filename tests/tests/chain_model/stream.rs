@@ -522,6 +522,21 @@ impl Stream {
         }
     }
 
+    /// Nearly as large as may be, at any feerate.
+    pub(crate) fn large(&mut self) {
+        let mut draft = Draft::new(vec![self.rich_coin()]);
+        draft.outputs.extend(std::iter::repeat_n(Lock::Taproot.output(330), 2_200));
+        let per_kvb = 1_000 + self.below(20_000);
+        let tx = draft.clone().with_rate(per_kvb);
+        self.send("large", &draft, &tx);
+    }
+
+    fn rich_coin(&mut self) -> Coin {
+        let mut rich = self.free(true);
+        rich.retain(|coin| coin.value_sat > 10_000_000 && is_plain(coin));
+        self.pick(&rich)
+    }
+
     /// Something that was sent before.
     fn again(&mut self) {
         let at = self.below(self.sent.len() as u64) as usize;

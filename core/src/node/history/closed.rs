@@ -44,10 +44,10 @@ impl Node {
             htlcs_sent: channel.ledger().next_id(Side::Local).0,
             total_msat: channel.capacity().to_msat(),
             final_to_us_msat: to_us,
-            min_to_us_msat: to_us,
-            max_to_us_msat: to_us,
-            last_commitment_txid: None,
-            last_commitment_fee_msat: None,
+            min_to_us_msat: channel.totals().min_to_us_msat,
+            max_to_us_msat: channel.totals().max_to_us_msat,
+            last_commitment_txid: channel.last_commitment().map(|last| last.txid),
+            last_commitment_fee_msat: channel.last_commitment().map(|last| last.fee.to_msat()),
             cause,
         };
         io.put(crate::store::Key::new().u32(channel.key().0), &ClosedChannelRow(closed));

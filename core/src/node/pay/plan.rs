@@ -145,7 +145,7 @@ impl Node {
     fn allowed_channels(&self, node: NodeId, drive: &Drive) -> impl Iterator<Item = (ChannelKey, &Channel)> {
         let excluded = drive.avoid_nodes.contains(&node) && node != drive.destination;
         let keys = (!excluded).then(|| self.index.of_peer(node)).into_iter().flatten();
-        let channels = keys.filter_map(|key| Some((key, self.channels.get(&key)?)));
+        let channels = keys.filter_map(|key| Some((key, &**self.channels.get(&key)?)));
         channels.filter(|(key, channel)| {
             let named = channel.scid().is_some_and(|scid| drive.avoid_hints.contains(&scid));
             !named && !drive.avoid.contains(key)

@@ -2,7 +2,9 @@
 
 use crate::amount::{Msat, Sat};
 use crate::channel::ledger::Stage;
-use crate::channel::{Channel, CloseReason, CloseTerms, HtlcState as ChannelHtlcState, Link, Phase, Policy};
+use crate::channel::{
+    Channel, CloseReason, CloseTerms, Flow, HtlcState as ChannelHtlcState, Link, PeerPolicy, Phase, Policy,
+};
 use crate::ids::{ChannelKey, NodeId, RequestId};
 use crate::node::{Io, Node, NodeTimer};
 use crate::request::channel::{
@@ -87,14 +89,14 @@ impl Node {
             pushed_msat: Msat::ZERO,
             close_to: row.upfront_shutdown.local.as_ref().map(|script| script.clone().into()),
             to_us_msat: to_us,
-            min_to_us_msat: to_us,
-            max_to_us_msat: to_us,
+            min_to_us_msat: channel.totals().min_to_us_msat,
+            max_to_us_msat: channel.totals().max_to_us_msat,
             total_msat: channel.capacity().to_msat(),
             spendable_msat: channel.spendable_msat(&self.channel_config),
             receivable_msat: channel.receivable_msat(&self.channel_config),
             feerate_per_kw: channel.ledger().newest_feerate(),
-            last_commitment_txid: None,
-            last_commitment_fee_msat: Msat::ZERO,
+            last_commitment_txid: channel.last_commitment().map(|last| last.txid),
+            last_commitment_fee_msat: channel.last_commitment().map_or(Msat::ZERO, |last| last.fee.to_msat()),
             reserve_sat: PerSide { local: row.params.remote.channel_reserve, remote: row.params.local.channel_reserve },
             dust_limit_sat: PerSide { local: row.params.local.dust_limit, remote: row.params.remote.dust_limit },
             to_self_delay: PerSide { local: row.params.remote.to_self_delay, remote: row.params.local.to_self_delay },
@@ -113,8 +115,8 @@ impl Node {
             policy_local: policy_info(&row.policy),
             policy_remote: row.peer_policy.map(|peer| policy_info(&peer.policy)),
             htlcs: channel.ledger().htlcs().map(|(key, htlc)| htlc_info(key.offered_by, key.id, htlc)).collect(),
-            incoming: Traffic::default(),
-            outgoing: Traffic::default(),
+            incoming: traffic(&channel.totals().flows.remote),
+            outgoing: traffic(&channel.totals().flows.local),
             status: vec![format!("{}: {}", channel_link(channel), channel.phase().name())],
             lost_state: row.behind,
             last_stable_connection: None,
@@ -222,15 +224,21 @@ impl Node {
 
     pub(super) fn graph_channels(&self, filter: &ListChannels) -> Vec<GraphChannel> {
         let mut found = Vec::new();
-        for channel in self.channels.values().filter(|channel| *channel.phase() == Phase::Open) {
+        for (key, channel) in self.channels.iter().filter(|(_, channel)| *channel.phase() == Phase::Open) {
             let Some(scid) = channel.scid().or(channel.row().alias.local) else { continue };
             let ours = channel.direction(self.id);
+            let public = channel.is_announced();
+            let told = PeerPolicy {
+                policy: channel.row().policy,
+                timestamp: self.update_timestamps.get(key).copied().unwrap_or(0),
+                disabled: false,
+            };
             let ends = [
-                (self.id, channel.peer(), ours, Some(channel.row().policy)),
-                (channel.peer(), self.id, 1 - ours, channel.peer_policy().map(|peer| peer.policy)),
+                (self.id, channel.peer(), ours, Some(&told)),
+                (channel.peer(), self.id, 1 - ours, channel.peer_policy()),
             ];
-            for (source, destination, direction, policy) in ends {
-                let Some(policy) = policy else { continue };
+            for (source, destination, direction, told) in ends {
+                let Some(PeerPolicy { policy, timestamp, disabled }) = told else { continue };
                 let wanted = match filter {
                     ListChannels::All => true,
                     ListChannels::Channel(wanted) => *wanted == scid,
@@ -243,13 +251,14 @@ impl Node {
                         destination,
                         short_channel_id: scid,
                         direction,
-                        public: channel.row().announce,
+                        public,
                         amount_msat: channel.capacity().to_msat(),
-                        message_flags: 1,
-                        channel_flags: direction,
-                        active: channel.is_up(),
-                        last_update_s: 0,
-                        policy: policy_info(&policy),
+                        // BOLT 7, the `channel_update` message: 1 is always set, 2 says that it is for the ends alone.
+                        message_flags: if public { 1 } else { 3 },
+                        channel_flags: direction | u8::from(*disabled) << 1,
+                        active: channel.is_up() && !disabled,
+                        last_update_s: *timestamp,
+                        policy: policy_info(policy),
                         features: Vec::new(),
                     });
                 }
@@ -271,6 +280,11 @@ fn policy_info(policy: &Policy) -> ForwardPolicy {
         fee_base_msat: Msat(u64::from(policy.fee_base_msat)),
         fee_proportional_millionths: policy.fee_proportional_millionths,
     }
+}
+
+fn traffic(flow: &Flow) -> Traffic {
+    let Flow { offered_count, offered_msat, fulfilled_count, fulfilled_msat } = *flow;
+    Traffic { offered_count, offered_msat, fulfilled_count, fulfilled_msat }
 }
 
 fn channel_link(channel: &Channel) -> &'static str {
