@@ -19,6 +19,7 @@ pub mod node;
 pub mod onion;
 pub mod payment;
 pub mod peer;
+pub mod recording;
 pub mod request;
 pub mod rng;
 pub mod side;

@@ -9,6 +9,7 @@ use leyden_core::event::NetAddr;
 use serde::Deserialize;
 
 use crate::log::Filter;
+use crate::recorder::RecorderSettings;
 
 /// A Lightning node.
 #[derive(Parser, Clone, Debug, Default)]
@@ -87,6 +88,15 @@ pub struct Flags {
     /// Seconds to wait for the missing parts of a payment [default: 60]
     #[arg(long, value_name = "SECONDS")]
     pub mpp_timeout_s: Option<u32>,
+    /// Flight recorder, on or off [default: on]
+    #[arg(long, value_name = "ON|OFF")]
+    pub recorder: Option<String>,
+    /// Size of one segment of the flight recording, MiB [default: 16]
+    #[arg(long, value_name = "MIB")]
+    pub recorder_segment_mib: Option<u64>,
+    /// So many segments' worth of flight recording is kept [default: 16]
+    #[arg(long, value_name = "COUNT")]
+    pub recorder_segments: Option<u64>,
 }
 
 /// The same, as the config file spells it.
@@ -116,6 +126,9 @@ struct File {
     to_self_delay: Option<u16>,
     dust_exposure_max_msat: Option<u64>,
     mpp_timeout_s: Option<u32>,
+    recorder: Option<String>,
+    recorder_segment_mib: Option<u64>,
+    recorder_segments: Option<u64>,
 }
 
 /// Where a setting's value came from, for `listconfigs`.
@@ -191,6 +204,8 @@ pub struct Settings {
     pub backend: Backend,
     /// What to log.
     pub log: Filter,
+    /// What to keep of what happens.
+    pub recorder: RecorderSettings,
     /// For `listconfigs`.
     pub shown: Vec<Setting>,
 }
@@ -391,7 +406,27 @@ impl Flags {
 
         let level = merge.one("log-level", &self.log_level, &file.log_level, "info".to_owned());
         let log = Filter::parse(&level).map_err(ConfigError)?;
-        Ok(Settings { node_dir, core, listen, backend, log, shown: merge.shown })
+        let recorder = self.recorder(&file, &mut merge)?;
+        Ok(Settings { node_dir, core, listen, backend, log, recorder, shown: merge.shown })
+    }
+
+    fn recorder(&self, file: &File, merge: &mut Merge) -> Result<RecorderSettings, ConfigError> {
+        let on = merge.one("recorder", &self.recorder, &file.recorder, "on".to_owned());
+        let on = match on.as_str() {
+            "on" => true,
+            "off" => false,
+            _ => return error(format!("recorder is '{on}'; it can be on or off")),
+        };
+        let mib = merge.one("recorder-segment-mib", &self.recorder_segment_mib, &file.recorder_segment_mib, 16);
+        // A frame's length has 32 bits, and a segment should fit into memory when it is replayed.
+        if !(1..=1_024).contains(&mib) {
+            return error(format!("recorder-segment-mib is {mib}; from 1 to 1024 are possible"));
+        }
+        let segments = merge.one("recorder-segments", &self.recorder_segments, &file.recorder_segments, 16);
+        if segments < 2 {
+            return error(format!("recorder-segments is {segments}; at least 2 are needed: one is being written"));
+        }
+        Ok(RecorderSettings { on, segment_size: mib << 20, segments })
     }
 
     fn bitcoind_auth(&self, file: &File, network: Network, home: PathBuf) -> Result<Auth, ConfigError> {
@@ -487,6 +522,9 @@ mod tests {
             (["--minimum-depth", "0"], "minimum-depth"),
             (["--chain", "embedded"], "regtest"),
             (["--chain", "neutrino"], "neutrino"),
+            (["--recorder", "maybe"], "recorder"),
+            (["--recorder-segments", "1"], "recorder-segments"),
+            (["--recorder-segment-mib", "0"], "recorder-segment-mib"),
         ] {
             let problem = flags(&args).settle().err().expect("refused");
             assert!(problem.0.contains(word), "{args:?}: {problem}");

@@ -12,6 +12,7 @@ use leyden_core::command::Level;
 use leyden_core::ids::NodeId;
 use leyden_core::limits::{PEERS_MAX, WRITE_BUFFER_SIZE};
 use leyden_core::node::{Boot, Node};
+use leyden_core::recording::config_hash;
 use leyden_core::signer::KeysSigner;
 use leyden_core::store::{Row, Table};
 use leyden_core::transport::read_buffer::READ_BUFFER_SIZE;
@@ -26,6 +27,7 @@ use crate::descriptors;
 use crate::listen::LISTENERS_MAX;
 use crate::log::Log;
 use crate::reactor::{End, Parts, Reactor};
+use crate::recorder::{self, About, Recorder};
 use crate::seed;
 
 /// The file of a chain of one's own, in the node's folder.
@@ -107,7 +109,14 @@ impl Daemon {
         let control = dir.join(leyden_rpc::SOCKET_NAME);
         let id = node.id();
         let view = view_of(settings);
-        let parts = Parts { node, signer, store, driver, listeners, view, log: log() };
+        let about = About {
+            network: settings.core.network,
+            node_id: id,
+            config_hash: config_hash(&settings.core),
+            run: clock.wall,
+        };
+        let recorder = Recorder::new(&dir.join(recorder::DIR_NAME), settings.recorder, about);
+        let parts = Parts { node, signer, store, driver, listeners, view, log: log(), recorder };
         let reactor = Reactor::new(parts, &control)
             .map_err(|error| format!("cannot start with the control socket {}: {error}", control.display()))?;
         let (mib, clients) = (buffer_bytes_max() >> 20, SESSIONS_MAX);

@@ -17,5 +17,6 @@ mod outputs;
 mod peers;
 pub mod playground;
 pub mod reactor;
+pub mod recorder;
 mod room;
 pub mod seed;

@@ -24,6 +24,8 @@ enum Command {
     Run(cli::run::RunArgs),
     /// Make a failing story short.
     Shrink(cli::shrink::ShrinkArgs),
+    /// Run flight recordings again and compare what the nodes do.
+    Replay(cli::replay::ReplayArgs),
 }
 
 fn main() -> std::process::ExitCode {
@@ -31,6 +33,7 @@ fn main() -> std::process::ExitCode {
         Command::Soak(args) => cli::soak::main(&args),
         Command::Run(args) => cli::run::main(&args),
         Command::Shrink(args) => cli::shrink::main(&args),
+        Command::Replay(args) => cli::replay::main(&args),
     };
     match done {
         Ok(true) => std::process::ExitCode::SUCCESS,

@@ -1,6 +1,7 @@
 //! Answers as Core Lightning writes them: its names of members, its units.
 
 mod channel;
+mod daemon;
 mod dev;
 mod error;
 mod graph;
@@ -10,6 +11,7 @@ mod payment;
 mod wallet;
 pub(crate) mod writer;
 
+pub(crate) use daemon::daemon_response;
 pub(crate) use error::request_error;
 
 use leyden_core::invoice::message;

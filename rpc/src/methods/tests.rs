@@ -118,7 +118,8 @@ fn psbt() -> String {
 }
 
 /// These do not ask the core.
-const ANSWERED_HERE: [&str; 6] = ["help", "listconfigs", "notifications", "checkmessage", "decode", "decodepay"];
+const ANSWERED_HERE: [&str; 8] =
+    ["help", "listconfigs", "notifications", "checkmessage", "decode", "decodepay", "recorder", "dumprecording"];
 
 #[test]
 fn by_position_and_by_name_a_request_is_the_same() {

@@ -1,5 +1,6 @@
 //! The subcommands. Each says whether all is well, or why it cannot say.
 
+pub(crate) mod replay;
 pub(crate) mod run;
 pub(crate) mod shrink;
 pub(crate) mod soak;
