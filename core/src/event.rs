@@ -8,7 +8,7 @@ use crate::request::Request;
 use crate::store::Row;
 
 /// One thing that happened. Everything the core decides follows from these and from the signer's answers.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Event<'a> {
     /// `next_deadline()` has come.
     Deadline,
@@ -122,7 +122,7 @@ pub enum Cut {
 }
 
 /// What happened on the chain.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum ChainEvent<'a> {
     /// A fresh node starts here: blocks up to and including this one are of no interest to it.
     Begin {

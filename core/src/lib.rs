@@ -19,6 +19,7 @@ pub mod node;
 pub mod onion;
 pub mod payment;
 pub mod peer;
+pub mod recording;
 pub mod request;
 pub mod rng;
 pub mod side;
@@ -27,5 +28,7 @@ pub mod store;
 pub mod timer;
 pub mod transport;
 pub mod tx;
+#[cfg(test)]
+mod vectors;
 pub mod wallet;
 pub mod wire;

@@ -48,12 +48,21 @@ pub const FUNDING_FORGET_BLOCKS: u32 = 2016;
 pub const INVOICES_OPEN_MAX: usize = 100_000;
 /// Outgoing payments in flight.
 pub const PAYMENTS_IN_FLIGHT_MAX: usize = 20_000;
+/// Outgoing payments that have found no room and wait for some.
+pub const PAYMENTS_WAITING_MAX: usize = 10_000;
+const _: () = assert!(PAYMENTS_WAITING_MAX <= PAYMENTS_IN_FLIGHT_MAX);
+/// Peers whose channels one payment waits for.
+pub const PEERS_WAITED_FOR_MAX: usize = 8;
+/// Payments that are passed over when room has come that is too small for them.
+pub const PASSED_OVER_MAX: usize = 16;
 /// Parts of one outgoing payment.
 pub const PAYMENT_PARTS_MAX: usize = 64;
 /// Requests that wait for something to happen (`waitsendpay`, `waitanyinvoice`, …).
 pub const WAITERS_MAX: usize = 10_000;
 /// Rows of stored history in one answer to the core.
 pub const HISTORY_PAGE_ROWS: usize = 512;
+/// Entries of stored history in one answer to a client.
+pub const HISTORY_ANSWER_ROWS: usize = 100_000;
 
 /// BOLT 4: no route may lock money for longer.
 pub const HTLC_CLTV_MAX: u32 = 2016;

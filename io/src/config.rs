@@ -9,6 +9,7 @@ use leyden_core::event::NetAddr;
 use serde::Deserialize;
 
 use crate::log::Filter;
+use crate::recorder::RecorderSettings;
 
 /// A Lightning node.
 #[derive(Parser, Clone, Debug, Default)]
@@ -26,6 +27,10 @@ pub struct Flags {
     /// Address to tell other nodes; may be given several times
     #[arg(long, value_name = "HOST:PORT")]
     pub announce: Vec<String>,
+    /// Where the chain comes from: bitcoind, or embedded, which is a chain of this node's own (regtest only)
+    /// [default: bitcoind]
+    #[arg(long, value_name = "KIND")]
+    pub chain: Option<String>,
     /// bitcoind's RPC, such as http://127.0.0.1:8332 [default: localhost, port of the network]
     #[arg(long, value_name = "URL")]
     pub bitcoind_url: Option<String>,
@@ -83,6 +88,15 @@ pub struct Flags {
     /// Seconds to wait for the missing parts of a payment [default: 60]
     #[arg(long, value_name = "SECONDS")]
     pub mpp_timeout_s: Option<u32>,
+    /// Flight recorder, on or off [default: on]
+    #[arg(long, value_name = "ON|OFF")]
+    pub recorder: Option<String>,
+    /// Size of one segment of the flight recording, MiB [default: 16]
+    #[arg(long, value_name = "MIB")]
+    pub recorder_segment_mib: Option<u64>,
+    /// So many segments' worth of flight recording is kept [default: 16]
+    #[arg(long, value_name = "COUNT")]
+    pub recorder_segments: Option<u64>,
 }
 
 /// The same, as the config file spells it.
@@ -93,6 +107,7 @@ struct File {
     network: Option<String>,
     listen: Vec<String>,
     announce: Vec<String>,
+    chain: Option<String>,
     bitcoind_url: Option<String>,
     bitcoind_cookie: Option<PathBuf>,
     bitcoind_user: Option<String>,
@@ -111,6 +126,9 @@ struct File {
     to_self_delay: Option<u16>,
     dust_exposure_max_msat: Option<u64>,
     mpp_timeout_s: Option<u32>,
+    recorder: Option<String>,
+    recorder_segment_mib: Option<u64>,
+    recorder_segments: Option<u64>,
 }
 
 /// Where a setting's value came from, for `listconfigs`.
@@ -137,6 +155,15 @@ pub struct Setting {
     pub many: bool,
     /// Where it came from.
     pub source: Source,
+}
+
+/// Where the chain comes from.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Backend {
+    /// Another process.
+    Bitcoind(Bitcoind),
+    /// This one.
+    Embedded,
 }
 
 /// How to reach bitcoind.
@@ -174,9 +201,11 @@ pub struct Settings {
     /// Addresses to listen on.
     pub listen: Vec<String>,
     /// The backend.
-    pub bitcoind: Bitcoind,
+    pub backend: Backend,
     /// What to log.
     pub log: Filter,
+    /// What to keep of what happens.
+    pub recorder: RecorderSettings,
     /// For `listconfigs`.
     pub shown: Vec<Setting>,
 }
@@ -300,10 +329,22 @@ impl Flags {
         };
         let url =
             merge.one("bitcoind-url", &self.bitcoind_url, &file.bitcoind_url, format!("http://127.0.0.1:{rpc_port}"));
+        let chain = merge.one("chain", &self.chain, &file.chain, "bitcoind".to_owned());
         let bitcoind = Bitcoind {
             address: bitcoind_address(&url, rpc_port)?,
             auth: self.bitcoind_auth(&file, network, home())?,
             poll_ms: merge.one("bitcoind-poll-ms", &self.bitcoind_poll_ms, &file.bitcoind_poll_ms, 500).max(10),
+        };
+        let backend = match (chain.as_str(), network) {
+            ("bitcoind", _) => Backend::Bitcoind(bitcoind),
+            ("embedded", Network::Regtest) => Backend::Embedded,
+            ("embedded", _) => {
+                return error(format!(
+                    "chain is 'embedded' and network is '{name}': a chain of one's own can be a regtest only; \
+                     add --network regtest, or leave --chain out"
+                ));
+            }
+            _ => return error(format!("unknown chain '{chain}'; known are bitcoind and embedded")),
         };
 
         let mut core = Config::default_for(network);
@@ -365,7 +406,27 @@ impl Flags {
 
         let level = merge.one("log-level", &self.log_level, &file.log_level, "info".to_owned());
         let log = Filter::parse(&level).map_err(ConfigError)?;
-        Ok(Settings { node_dir, core, listen, bitcoind, log, shown: merge.shown })
+        let recorder = self.recorder(&file, &mut merge)?;
+        Ok(Settings { node_dir, core, listen, backend, log, recorder, shown: merge.shown })
+    }
+
+    fn recorder(&self, file: &File, merge: &mut Merge) -> Result<RecorderSettings, ConfigError> {
+        let on = merge.one("recorder", &self.recorder, &file.recorder, "on".to_owned());
+        let on = match on.as_str() {
+            "on" => true,
+            "off" => false,
+            _ => return error(format!("recorder is '{on}'; it can be on or off")),
+        };
+        let mib = merge.one("recorder-segment-mib", &self.recorder_segment_mib, &file.recorder_segment_mib, 16);
+        // A frame's length has 32 bits, and a segment should fit into memory when it is replayed.
+        if !(1..=1_024).contains(&mib) {
+            return error(format!("recorder-segment-mib is {mib}; from 1 to 1024 are possible"));
+        }
+        let segments = merge.one("recorder-segments", &self.recorder_segments, &file.recorder_segments, 16);
+        if segments < 2 {
+            return error(format!("recorder-segments is {segments}; at least 2 are needed: one is being written"));
+        }
+        Ok(RecorderSettings { on, segment_size: mib << 20, segments })
     }
 
     fn bitcoind_auth(&self, file: &File, network: Network, home: PathBuf) -> Result<Auth, ConfigError> {
@@ -459,6 +520,11 @@ mod tests {
             (["--bitcoind-url", "https://127.0.0.1"], "https"),
             (["--log-level", "loud"], "loud"),
             (["--minimum-depth", "0"], "minimum-depth"),
+            (["--chain", "embedded"], "regtest"),
+            (["--chain", "neutrino"], "neutrino"),
+            (["--recorder", "maybe"], "recorder"),
+            (["--recorder-segments", "1"], "recorder-segments"),
+            (["--recorder-segment-mib", "0"], "recorder-segment-mib"),
         ] {
             let problem = flags(&args).settle().err().expect("refused");
             assert!(problem.0.contains(word), "{args:?}: {problem}");

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use leyden_core::ids::RequestId;
 use leyden_core::request::{Request, RequestError, Response};
+use leyden_rpc::daemon::{DaemonRequest, DaemonResponse};
 use leyden_rpc::session::{Session, Token as SessionToken};
 use leyden_rpc::view::View;
 use mio::net::{UnixListener, UnixStream};
@@ -55,6 +56,8 @@ pub(crate) struct Control {
     clients: Slab<Client>,
     requests: BTreeMap<RequestId, (usize, SessionToken)>,
     next_request: u64,
+    /// Requests for the daemon itself, to be answered in this turn or later.
+    daemon_requests: VecDeque<(RequestId, DaemonRequest)>,
     /// Clients to serve in this turn, each at most once.
     ready: VecDeque<usize>,
     /// Clients with an answer of this turn.
@@ -81,6 +84,7 @@ impl Control {
             clients: Slab::new(),
             requests: BTreeMap::new(),
             next_request: 0,
+            daemon_requests: VecDeque::new(),
             ready: VecDeque::new(),
             touched: Vec::new(),
             stoppers: Vec::new(),
@@ -209,7 +213,14 @@ impl Control {
     fn take(&mut self, slot: usize, requests: &mut Vec<(RequestId, Request)>) -> bool {
         let Some(client) = self.clients.get_mut(slot) else { return true };
         while requests.len() < REQUESTS_PER_TURN {
-            let Some((token, request)) = client.session.next_request(&self.view) else {
+            let next = client.session.next_request(&self.view);
+            while let Some((token, request)) = client.session.next_daemon_request() {
+                let id = RequestId(self.next_request);
+                self.next_request += 1;
+                self.requests.insert(id, (slot, token));
+                self.daemon_requests.push_back((id, request));
+            }
+            let Some((token, request)) = next else {
                 client.stalled = !client.session.wants_read();
                 return true;
             };
@@ -228,7 +239,26 @@ impl Control {
         client.session.reply(token, result, &self.view);
         if matches!(result, Ok(Response::Stopping)) {
             self.stoppers.push(slot);
-        } else if !client.touched {
+        } else {
+            self.touch(slot);
+        }
+    }
+
+    /// The next request that the machine does not answer.
+    pub(crate) fn next_daemon_request(&mut self) -> Option<(RequestId, DaemonRequest)> {
+        self.daemon_requests.pop_front()
+    }
+
+    /// The daemon's own answer.
+    pub(crate) fn reply_daemon(&mut self, id: RequestId, result: &Result<DaemonResponse, RequestError>) {
+        let Some((slot, token)) = self.requests.remove(&id) else { return };
+        let Some(client) = self.clients.get_mut(slot) else { return };
+        client.session.reply_daemon(token, result);
+        self.touch(slot);
+    }
+
+    fn touch(&mut self, slot: usize) {
+        if let Some(client) = self.clients.get_mut(slot).filter(|client| !client.touched) {
             client.touched = true;
             self.touched.push(slot);
         }

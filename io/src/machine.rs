@@ -16,6 +16,9 @@ pub trait Machine {
 
     /// When [`Event::Deadline`] is due.
     fn next_deadline(&self) -> Option<Mono>;
+
+    /// Appends all that it is: where a recording begins. Called between turns.
+    fn snapshot(&self, out: &mut Vec<u8>);
 }
 
 impl Machine for Node {
@@ -29,5 +32,9 @@ impl Machine for Node {
 
     fn next_deadline(&self) -> Option<Mono> {
         Node::next_deadline(self)
+    }
+
+    fn snapshot(&self, out: &mut Vec<u8>) {
+        Node::snapshot(self, out);
     }
 }

@@ -20,6 +20,7 @@ use leyden_core::node::Node;
 use leyden_core::request::{Request, RequestError};
 use leyden_core::signer::{KeysSigner, Signer};
 use leyden_persist::{Committed, Fatal, ReadError, Store};
+use leyden_rpc::daemon::{DaemonRequest, DaemonResponse};
 use leyden_rpc::view::View;
 use mio::{Events, Interest, Poll, Token};
 use secp256k1::PublicKey;
@@ -28,6 +29,7 @@ use signal_hook_mio::v1_0::Signals;
 use self::receive::{Budget, Reading};
 use crate::chain::{Driver, DriverEvent};
 use crate::control::{Control, SESSIONS};
+use crate::dev::Dev;
 use crate::dial::{self, Dials};
 use crate::linger::LINGERS;
 use crate::listen::{LISTENERS, Listeners};
@@ -36,6 +38,7 @@ use crate::machine::Machine;
 use crate::notice::Notice;
 use crate::outputs::{Outputs, Staged};
 use crate::peers::{PEERS, Peers, said};
+use crate::recorder::{Recorder, Taped};
 use crate::room::Room;
 
 const SIGNALS: Token = Token(0);
@@ -52,8 +55,9 @@ const DEADLINES_PER_TURN: usize = 8;
 /// How long the last answers to control clients may take.
 const FAREWELL_MS: u64 = 1_000;
 
-const SIGINT: i32 = 2;
-const SIGTERM: i32 = 15;
+pub(crate) const SIGINT: i32 = 2;
+const SIGQUIT: i32 = 3;
+pub(crate) const SIGTERM: i32 = 15;
 
 /// Why the loop ends.
 #[derive(Debug)]
@@ -90,6 +94,8 @@ pub struct Parts<M = Node> {
     pub view: View,
     /// Where lines for people go.
     pub log: Log,
+    /// Its witness, not begun.
+    pub recorder: Recorder,
 }
 
 /// The loop.
@@ -107,6 +113,7 @@ pub struct Reactor<M = Node> {
     peers: Peers,
     dials: Dials,
     control: Control,
+    dev: Dev,
     staged: Staged,
     notices: VecDeque<Notice>,
     requests: Vec<(RequestId, Request)>,
@@ -114,16 +121,17 @@ pub struct Reactor<M = Node> {
     chain_has_more: bool,
     value: Vec<u8>,
     log: Log,
+    recorder: Recorder,
     stop: bool,
 }
 
 impl<M: Machine> Reactor<M> {
     /// Registers everything with the system.
     pub fn new(parts: Parts<M>, control_path: &Path) -> std::io::Result<Reactor<M>> {
-        let Parts { node, signer, store, mut driver, listeners, view, log } = parts;
+        let Parts { node, signer, store, mut driver, listeners, view, log, recorder } = parts;
         let poll = Poll::new()?;
         let registry = poll.registry();
-        let mut signals = Signals::new([SIGTERM, SIGINT])?;
+        let mut signals = Signals::new([SIGTERM, SIGINT, SIGQUIT])?;
         registry.register(&mut signals, SIGNALS, Interest::READABLE)?;
         driver.register(registry, CHAIN)?;
         let dials = Dials::new(registry, LOOKUPS)?;
@@ -145,12 +153,14 @@ impl<M: Machine> Reactor<M> {
             peers,
             dials,
             control,
+            dev: Dev::default(),
             staged: Staged::default(),
             notices: VecDeque::new(),
             requests: Vec::new(),
             chain_has_more: false,
             value: Vec::new(),
             log,
+            recorder,
             stop: false,
         })
     }
@@ -163,6 +173,8 @@ impl<M: Machine> Reactor<M> {
     /// Runs until it is asked to stop, or must.
     pub fn run(mut self) -> End {
         let end = self.run_until_end();
+        let clock = self.clock();
+        self.recorder.flush(clock, &mut self.log);
         self.control.unlink();
         match end {
             // What was said stands behind a commit. The answer to `stop` comes when all else is closed, so that whoever
@@ -181,6 +193,7 @@ impl<M: Machine> Reactor<M> {
         let mut events = Events::with_capacity(REPORTS_PER_TURN);
         let clock = self.clock();
         self.room.look(&mut self.store, clock.mono).map_err(End::Store)?;
+        self.recorder.begin(&self.machine, clock, &mut self.log);
         self.in_turn(clock, |machine, signer, _, out| machine.start(clock, signer, out))?;
         while !self.stop {
             let timeout = self.timeout();
@@ -198,6 +211,7 @@ impl<M: Machine> Reactor<M> {
             || self.peers.ready_len() > 0
             || self.control.is_ready()
             || !self.staged.loads.is_empty()
+            || self.recorder.is_dumping()
             || self.chain_has_more;
         if is_busy {
             return Some(Duration::ZERO);
@@ -222,6 +236,7 @@ impl<M: Machine> Reactor<M> {
         self.tick_driver(now_ms);
         self.peers.tick(now_ms, &mut self.notices);
         self.control.take_requests(&mut self.requests, &mut self.notices);
+        self.serve_recorder(clock);
         // Room is looked at before the turn: a full disk must not be found out at the commit.
         self.room.look(&mut self.store, clock.mono).map_err(End::Store)?;
         let is_short = self.room.is_short();
@@ -234,10 +249,17 @@ impl<M: Machine> Reactor<M> {
             for (id, request) in requests.drain(..) {
                 match Room::refuses(&request).filter(|_| is_short) {
                     Some(text) => out.control.reply(id, &Err(RequestError::generic(text))),
-                    None => machine.step(clock, Event::Request { id, request }, signer, out),
+                    None => {
+                        if let Some(request) = out.dev.take(id, request, out.driver.hosted().is_some()) {
+                            machine.step(clock, Event::Request { id, request }, signer, out);
+                        }
+                    }
                 }
             }
             for notice in notices.drain(..) {
+                if let Notice::RequestGone { id } = notice {
+                    out.dev.gone(id);
+                }
                 notice.step(machine, clock, signer, out);
             }
             *chain_has_more = true;
@@ -277,6 +299,11 @@ impl<M: Machine> Reactor<M> {
         match event.token() {
             SIGNALS => {
                 for signal in self.signals.pending() {
+                    if signal == SIGQUIT {
+                        self.recorder.flush(clock, &mut self.log);
+                        self.log.say(clock.wall, Level::Info, "recorder", format_args!("the recording is written"));
+                        continue;
+                    }
                     self.log.say(clock.wall, Level::Info, "node", format_args!("signal {signal}: stopping"));
                     self.stop = true;
                 }
@@ -310,25 +337,50 @@ impl<M: Machine> Reactor<M> {
         }
     }
 
+    /// What clients ask the recorder, and the copies that it makes for them. Nothing of it touches the machine, so it
+    /// needs no commit: answers leave with those of the turn.
+    fn serve_recorder(&mut self, clock: Clock) {
+        let Reactor { control, recorder, log, .. } = self;
+        while let Some((id, request)) = control.next_daemon_request() {
+            match request {
+                DaemonRequest::Recorder => {
+                    recorder.flush(clock, log);
+                    control.reply_daemon(id, &Ok(DaemonResponse::Recorder(recorder.info())));
+                }
+                DaemonRequest::DumpRecording { minutes, path } => {
+                    if let Err(error) = recorder.begin_dump(id, minutes, &path, clock, log) {
+                        control.reply_daemon(id, &Err(error));
+                    }
+                }
+            }
+        }
+        if let Some((id, end)) = recorder.step_dump() {
+            control.reply_daemon(id, &end.map(DaemonResponse::RecordingDumped));
+        }
+    }
+
     /// Lets the machine work and makes it durable; then the world may see it.
     fn in_turn(
         &mut self,
         clock: Clock,
-        work: impl FnOnce(&mut M, &mut KeysSigner, &mut bool, &mut Outputs<'_, '_>),
+        work: impl FnOnce(&mut Taped<'_, M>, &mut KeysSigner, &mut bool, &mut Outputs<'_, '_>),
     ) -> Result<(), End> {
         let mut turn = self.store.begin();
         let mut out = Outputs {
             turn: &mut turn,
             peers: &mut self.peers,
             control: &mut self.control,
+            dev: &mut self.dev,
             driver: &mut self.driver,
             staged: &mut self.staged,
             log: &mut self.log,
             value: &mut self.value,
             wall: clock.wall,
         };
-        work(&mut self.machine, &mut self.signer, &mut self.chain_has_more, &mut out);
+        let mut taped = Taped::new(&mut self.machine, &mut self.recorder, clock);
+        work(&mut taped, &mut self.signer, &mut self.chain_has_more, &mut out);
         let Committed { rows, .. } = turn.commit().map_err(End::Store)?;
+        self.recorder.end_turn(&self.machine, clock, &mut self.log);
         self.room.committed(rows);
         self.after_commit(clock)
     }
@@ -336,7 +388,7 @@ impl<M: Machine> Reactor<M> {
     /// The turn is durable: now it may be seen.
     fn after_commit(&mut self, clock: Clock) -> Result<(), End> {
         let now_ms = clock.mono.0;
-        let Reactor { staged, peers, notices, driver, control, dials, store, log, .. } = self;
+        let Reactor { staged, peers, notices, driver, control, dev, dials, store, log, .. } = self;
         for conn in staged.touched.drain(..) {
             if let Some(peer) = peers.get_mut(conn) {
                 peer.touched = false;
@@ -352,10 +404,20 @@ impl<M: Machine> Reactor<M> {
             }
             peers.end(conn, reason, now_ms, notices);
         }
-        control.flush(notices);
+        let has_broadcasts = !staged.broadcasts.is_empty();
         for tx in staged.broadcasts.drain(..) {
             driver.submit(&tx);
         }
+        if let Some(chain) = driver.hosted().cloned()
+            && (has_broadcasts || dev.has_orders())
+        {
+            // What was broadcast is in the mempool before its answer leaves, and before this node's own orders mine:
+            // whoever mines next, through any node of the process, has it in the block.
+            driver.tick(now_ms);
+            self.chain_has_more = true;
+            dev.act(&chain, clock.wall, control, notices);
+        }
+        control.flush(notices);
         for dial in staged.dials.drain(..) {
             dials.begin(dial, peers, now_ms, notices);
         }

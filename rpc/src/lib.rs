@@ -5,6 +5,7 @@
 pub mod address;
 mod args;
 pub mod cli;
+pub mod daemon;
 mod encode;
 mod filter;
 pub mod frame;

@@ -3,7 +3,7 @@
 //! `jsonrpc-core` lends its error objects. Its `IoHandler` is not used: it waits on a future until a request is
 //! answered, while here an answer may only be given after the turn's commit, by the very thread that would wait.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use jsonrpc_core::{Error, ErrorCode, Value, Version};
 use leyden_core::command::Level;
@@ -12,6 +12,7 @@ use leyden_core::request::{Request, RequestError, Response};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::daemon::{DaemonRequest, DaemonResponse};
 use crate::encode;
 use crate::encode::writer::{Json, Object};
 use crate::filter::Filter;
@@ -56,6 +57,8 @@ pub struct Session {
     /// How much of the output is on its way.
     sent: usize,
     pending: BTreeMap<Token, Pending>,
+    /// Requests for the daemon itself, to be taken.
+    daemon: VecDeque<(Token, DaemonRequest)>,
     last_token: u64,
     notifications: bool,
 }
@@ -89,12 +92,13 @@ impl Session {
         self.input.push(bytes);
     }
 
-    /// The next request for the core. Requests that need no core are answered on the way.
+    /// The next request for the core. Requests that need no core are answered on the way, or wait for
+    /// [`Session::next_daemon_request`].
     ///
     /// Call it again after a reply or after output was written, too: it stops while too much waits.
     pub fn next_request(&mut self, view: &View) -> Option<(Token, Request)> {
         while self.has_room() {
-            let Session { input, output, pending, last_token, notifications, .. } = self;
+            let Session { input, output, pending, daemon, last_token, notifications, .. } = self;
             let mut answer = |id: Option<&RawValue>, error: &Error| {
                 write_answer(output, id.map_or("null", RawValue::get), "error", |out| {
                     serde_json::to_writer(out, error).expect("an error object is always JSON");
@@ -143,6 +147,13 @@ impl Session {
                     write_result(output, id.get(), filter.as_ref(), |out| out.extend_from_slice(&result));
                     continue;
                 }
+                Action::Daemon(request) => {
+                    *last_token += 1;
+                    let token = Token(*last_token);
+                    pending.insert(token, Pending { id: id.to_owned(), filter, shape: Shape::Plain });
+                    daemon.push_back((token, request));
+                    continue;
+                }
                 Action::Notifications(enable) => {
                     *notifications = enable;
                     write_result(output, id.get(), filter.as_ref(), |out| out.extend_from_slice(b"{}"));
@@ -182,6 +193,24 @@ impl Session {
                 object.put("verified", true);
                 object.put("pubkey", signer);
                 object.close();
+            }),
+        }
+    }
+
+    /// The next request for the daemon itself. To be called behind [`Session::next_request`], until it gives none.
+    pub fn next_daemon_request(&mut self) -> Option<(Token, DaemonRequest)> {
+        self.daemon.pop_front()
+    }
+
+    /// Writes the daemon's own answer to a request into the output.
+    pub fn reply_daemon(&mut self, token: Token, result: &Result<DaemonResponse, RequestError>) {
+        let Some(Pending { id, filter, .. }) = self.pending.remove(&token) else { return };
+        match result {
+            Err(error) => {
+                write_answer(&mut self.output, id.get(), "error", |out| encode::request_error(out, error));
+            }
+            Ok(response) => write_result(&mut self.output, id.get(), filter.as_ref(), |out| {
+                encode::daemon_response(out, response);
             }),
         }
     }

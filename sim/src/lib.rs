@@ -5,6 +5,8 @@ pub mod check;
 pub mod disk;
 pub mod draw;
 pub mod net;
+pub mod replay;
+pub mod soak;
 pub mod story;
 mod world;
 

@@ -58,3 +58,33 @@ fn the_same_seed_tells_the_same_story() {
     });
     assert_eq!(digests[0], digests[1]);
 }
+
+#[test]
+fn a_channel_tells_what_has_passed_through_it() {
+    let mut world = line(6, 2);
+    let opened = channels(&mut world, 0)[0].clone();
+    assert_eq!((opened.min_to_us_msat, opened.max_to_us_msat), (Msat(700_000_000), Msat(700_000_000)));
+    assert!(opened.last_commitment_txid.is_some() && opened.last_commitment_fee_msat > Msat(0));
+    pays(&mut world, 0, 1, Msat(10_000_000), "there");
+    pays(&mut world, 0, 1, Msat(5_000_000), "there again");
+    pays(&mut world, 1, 0, Msat(4_000_000), "back");
+    pays(&mut world, 0, 1, Msat(1_000_000), "and again");
+    let before = channels(&mut world, 0)[0].clone();
+    assert_eq!(before.outgoing.fulfilled_count, 3);
+    world.crash(0);
+    world.run_for_ms(60_000);
+    world.run_until_quiet();
+    let after = channels(&mut world, 0)[0].clone();
+    assert_eq!(after.outgoing.offered_count, 3);
+    assert_eq!(after.outgoing.fulfilled_count, 3);
+    assert_eq!(after.outgoing.offered_msat, Msat(16_000_000));
+    assert_eq!(after.outgoing.fulfilled_msat, Msat(16_000_000));
+    assert_eq!((after.incoming.offered_count, after.incoming.fulfilled_msat), (1, Msat(4_000_000)));
+    assert_eq!(after.max_to_us_msat, Msat(700_000_000));
+    assert_eq!(after.min_to_us_msat, Msat(685_000_000));
+    assert_ne!(after.last_commitment_txid, opened.last_commitment_txid);
+    assert_eq!(after.last_commitment_txid, before.last_commitment_txid);
+    let other = channels(&mut world, 1)[0].clone();
+    assert_eq!(other.incoming, after.outgoing);
+    assert_eq!(other.outgoing, after.incoming);
+}

@@ -4,6 +4,9 @@
 //! `LEYDEN_LEYDEND` names the daemon, which should be a release build; `LEYDEN_BITCOIND` the bitcoind. The disk is that
 //! of the temporary folder (`TMPDIR`); `LEYDEN_TEST_LOG=info` keeps the log short.
 //!
+//! `LEYDEN_RECORDER=off` switches the flight recorder off, to see what it costs; `LEYDEN_KEEP_RECORDING` names a folder
+//! for the daemons' recordings, to see how fast they replay.
+//!
 //! Each line of the output is `name value unit`.
 
 use std::collections::BTreeMap;
@@ -23,7 +26,9 @@ fn main() {
     let count = std::env::args().filter_map(|arg| arg.parse().ok()).next().unwrap_or(1_000usize);
     let bitcoind = Bitcoind::start();
     bitcoind.mine_funds();
-    let start = |name| Daemon::start(name, &bitcoind.url(), &bitcoind.cookie_path(), &[]);
+    let recorder = std::env::var("LEYDEN_RECORDER").unwrap_or_else(|_| "on".to_owned());
+    let flags = ["--recorder", &recorder];
+    let start = |name| Daemon::start(name, &bitcoind.url(), &bitcoind.cookie_path(), &flags);
     let (a, b) = (start("bench-a"), start("bench-b"));
     print_rss("rss_idle", &a);
     open_channel(&bitcoind, &a, &b);
@@ -33,6 +38,15 @@ fn main() {
     together(&a, &b, count * 3);
     for daemon in [&a, &b] {
         print_rss("rss_after", daemon);
+    }
+    if let Some(folder) = std::env::var_os("LEYDEN_KEEP_RECORDING").filter(|_| recorder == "on") {
+        let folder = std::path::absolute(folder).expect("a path");
+        std::fs::create_dir_all(&folder).expect("the folder can be made");
+        for daemon in [&a, &b] {
+            let path = folder.join(format!("{}-{}.rec", daemon.name, std::process::id()));
+            let dumped = daemon.call("dumprecording", json!([1_000_000, path]));
+            println!("recording_{} {} bytes", daemon.name, dumped["bytes"]);
+        }
     }
 }
 
@@ -126,6 +140,7 @@ fn report_usage(name: &str, count: usize, elapsed: Duration, daemons: [(&Usage, 
         println!("{name}_{role}_written {} bytes/payment (write_bytes)", (after.written - before.written) / count);
         println!("{name}_{role}_grown {} bytes/payment (files)", after.size.saturating_sub(before.size) / count);
         println!("{name}_{role}_commits {} permille of a payment", (after.txn - before.txn) * 1000 / count);
+        println!("{name}_{role}_recorded {} bytes/payment", (after.recorded - before.recorded) / count);
         let ticks = after.ticks - before.ticks;
         println!("{name}_{role}_cpu {} us/payment", ticks * 10_000 / count);
         println!("{name}_{role}_cpu_share {} percent", u128::from(ticks) * 1000 / elapsed.as_millis().max(1));
@@ -143,6 +158,8 @@ struct Usage {
     written: u64,
     size: u64,
     txn: u64,
+    /// By the flight recorder; the ring is larger than what a benchmark records.
+    recorded: u64,
     ticks: u64,
 }
 
@@ -156,6 +173,7 @@ impl Usage {
             written: field(&proc_file(daemon, "io"), "write_bytes:"),
             size: folder_size(&daemon.node_dir()),
             txn: last_commit(daemon),
+            recorded: daemon.call("recorder", json!({}))["bytes"].as_u64().expect("a number"),
             ticks,
         }
     }

@@ -1,5 +1,7 @@
 //! What tests of the whole share.
 
+pub mod alloc;
 pub mod bitcoind;
 pub mod daemon;
 pub mod line;
+pub mod pair;

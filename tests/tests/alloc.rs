@@ -1,58 +1,18 @@
 //! The messages of a payment are decoded and encoded without allocating, in both directions.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::hint::black_box;
 
 use leyden_core::amount::Msat;
 use leyden_core::ids::{ChannelId, CommitmentSecret, PaymentHash, Point, Preimage, Sig};
+use leyden_core::signer::KeysSigner;
 use leyden_core::wire::{
     CommitmentSigned, Cursor, Message, Rest, RevokeAndAck, Sigs, UpdateAddHtlc, UpdateFailHtlc, UpdateFulfillHtlc,
 };
-
-thread_local! {
-    /// Allocations of this thread alone: the test harness has threads of its own.
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-impl Counting {
-    fn count() {
-        // A thread that is ending has no counter any more, and nothing to measure.
-        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
-    }
-}
-
-// Counting needs a global allocator, whose trait is unsafe; every call goes to the system's allocator unchanged.
-#[allow(unsafe_code)]
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        Counting::count();
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        Counting::count();
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        Counting::count();
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
+use leyden_tests::alloc::{Counting, allocations};
+use leyden_tests::pair::Pair;
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
-
-fn allocations() -> u64 {
-    ALLOCATIONS.with(Cell::get)
-}
 
 #[test]
 fn no_message_of_a_payment_allocates() {
@@ -124,4 +84,83 @@ fn no_message_of_a_payment_allocates() {
         }
     }
     assert_eq!(allocations() - before, 0);
+}
+
+/// What a node allocates between a message that it receives and the bytes of its answer, and at the end of the turn.
+#[test]
+fn the_messages_of_a_payment_allocate_little() {
+    const PAYMENTS: u64 = 20;
+    let mut pair = Pair::with_channel(|signer| signer);
+    let mut number = 0;
+    let mut pay = |pair: &mut Pair<KeysSigner>| {
+        for _ in 0..PAYMENTS {
+            number += 1;
+            let invoice = pair.invoice(&format!("{number}"), Msat(10_000_000));
+            pair.pay(invoice);
+        }
+    };
+    // Until every buffer has its size.
+    pay(&mut pair);
+    for end in [&mut pair.a, &mut pair.b] {
+        end.allocations.clear();
+    }
+    pay(&mut pair);
+    // The rest is the payment's, not the channel's: its row, its part and the client's answer at the payer; the held
+    // part, the invoice's end and the payment's entry among the onions seen at the payee.
+    let bounds = [("payer", &pair.a, 2), ("payee", &pair.b, 9)];
+    for (name, end, bound) in bounds {
+        let mut sum = 0;
+        for (event, (count, allocations)) in &end.allocations {
+            let (times, each) = (count / PAYMENTS, allocations * 10 / PAYMENTS);
+            println!("allocations_of_{name}_in_{times}_{event} {}.{} allocations", each / 10, each % 10);
+            match *event {
+                "end of turn" => assert_eq!(*allocations, 0, "what is signed and sent at its end"),
+                "request" | "rows" => {}
+                _ => sum += allocations,
+            }
+        }
+        let each = sum * 10 / PAYMENTS;
+        println!("allocations_of_{name}_in_all_messages_of_a_payment {}.{} allocations", each / 10, each % 10);
+        assert!(sum <= bound * PAYMENTS);
+    }
+}
+
+#[test]
+fn a_ping_is_answered_without_allocating() {
+    let mut pair = Pair::connected(|signer| signer);
+    (0..10).for_each(|_| pair.ping());
+    pair.b.allocations.clear();
+    (0..100).for_each(|_| pair.ping());
+    assert_eq!(pair.b.allocations["ping"], (100, 0));
+}
+
+/// What an open channel with a past holds of each end's heap, its keys in the signer included.
+#[test]
+fn a_channel_holds_little_memory() {
+    const CHANNELS: i64 = 4;
+    const PAYMENTS: i64 = 100 * CHANNELS;
+    let mut pair = Pair::connected(|signer| signer);
+    let mut number = 0;
+    // So much is paid at once that every channel has its share, for each is soon exhausted.
+    let mut held_after = |channels, amount_msat| {
+        (0..channels).for_each(|_| pair.open());
+        for _ in 0..PAYMENTS {
+            number += 1;
+            let invoice = pair.invoice(&format!("{number}"), amount_msat);
+            pair.pay(invoice);
+        }
+        // Onions are remembered until nobody can bring a copy any more.
+        pair.blocks(60);
+        [pair.a.heap.held, pair.b.heap.held]
+    };
+    let first = held_after(CHANNELS, Msat(9_500_000));
+    let payments = held_after(0, Msat(9_500_000));
+    let channels = held_after(CHANNELS, Msat(19_000_000));
+    for (end, name) in ["opener", "accepter"].into_iter().enumerate() {
+        let by_payments = payments[end] - first[end];
+        let of_channel = (channels[end] - payments[end] - by_payments) / CHANNELS;
+        println!("heap_per_channel_{name} {of_channel} bytes");
+        println!("heap_per_past_payment_{name} {} bytes", by_payments / PAYMENTS);
+        assert!(of_channel <= 8 * 1024);
+    }
 }

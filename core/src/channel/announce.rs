@@ -1,7 +1,6 @@
 //! `channel_update` in both directions: what each end asks for carrying HTLCs.
 
-use bitcoin::hashes::{Hash, sha256d};
-use secp256k1::{Message as Digest, SECP256K1};
+use secp256k1::SECP256K1;
 
 use crate::ids::Sig;
 use crate::side::{PerSide, Side};
@@ -9,9 +8,6 @@ use crate::wire::{self, Message};
 
 use super::params::{PeerPolicy, Policy};
 use super::{Channel, ChannelError, Cx, Phase};
-
-/// What the signature signs begins after the type and itself.
-const SIGNED_FROM: usize = 2 + 64;
 
 /// `message_flags`: always set.
 const MUST_BE_ONE: u8 = 1;
@@ -21,14 +17,6 @@ const DONT_FORWARD: u8 = 2;
 const DIRECTION: u8 = 1;
 /// `channel_flags`: takes no HTLCs now.
 const DISABLE: u8 = 2;
-
-/// What the signature of an update signs, bytes that we do not know included (BOLT 7, the `channel_update` message).
-fn digest(update: &wire::ChannelUpdate<'_>) -> Digest {
-    let message = Message::ChannelUpdate(update.clone());
-    let mut bytes = vec![0; message.encoded_len()];
-    message.encode(&mut wire::Cursor::new(&mut bytes)).expect("it has the length that it says");
-    Digest::from_digest(sha256d::Hash::hash(&bytes[SIGNED_FROM..]).to_byte_array())
-}
 
 impl Channel {
     /// Are both halves of the announcement there?
@@ -57,7 +45,7 @@ impl Channel {
             htlc_maximum_msat: self.row.policy.htlc_maximum_msat.min(theirs),
             trailing: wire::Trailing(&[]),
         };
-        update.signature = cx.signer.sign_node(&digest(&update));
+        update.signature = cx.signer.sign_node(&update.digest());
         Some(update)
     }
 
@@ -84,7 +72,7 @@ impl Channel {
         }
         let key = self.row.peer.parse().map_err(|_| ChannelError::BadAnnouncement)?;
         let signature = update.signature.parse().map_err(|_| ChannelError::BadAnnouncement)?;
-        SECP256K1.verify_ecdsa(&digest(update), &signature, &key).map_err(|_| ChannelError::BadAnnouncement)?;
+        SECP256K1.verify_ecdsa(&update.digest(), &signature, &key).map_err(|_| ChannelError::BadAnnouncement)?;
         let policy = Policy {
             fee_base_msat: update.fee_base_msat,
             fee_proportional_millionths: update.fee_proportional_millionths,

@@ -5,7 +5,7 @@ use secp256k1::{SECP256K1, SecretKey};
 
 use crate::amount::Msat;
 use crate::command::Command;
-use crate::ids::{BlockHeight, Point, Sig};
+use crate::ids::{BlockHeight, Point};
 use crate::side::{PerSide, Side};
 use crate::signer::{CommitmentOf, Signer, SignerState};
 use crate::store::Table;
@@ -13,8 +13,8 @@ use crate::tx::{CommitmentHtlc, CommitmentInput, CommitmentTx, KeyScope, Obscure
 use crate::wire::{self, Message};
 
 use super::ledger::{Age, Detail, HtlcState, Moved, Removal, Spec, Stage, Step};
-use super::rows::{ChannelRow, SecretRow, SignatureRow, channel_key};
-use super::{Channel, ChannelError, Cx, Effect, Failure, Link, Phase};
+use super::rows::{ChannelRow, SecretRow, Signed, channel_key};
+use super::{Channel, ChannelError, Cx, Effect, Failure, HtlcKey, KEPT_SMALL, Link, Phase};
 
 /// What is prepared once from the keys of both sides.
 #[derive(bincode::Encode, bincode::Decode)]
@@ -117,14 +117,14 @@ impl Channel {
     }
 
     /// Builds a commitment in the buffers of the last one.
-    fn build(&mut self, cx: &mut Cx<'_>, number: u64, of: CommitmentOf, age: Age) -> CommitmentTx {
+    fn build(&self, cx: &mut Cx<'_>, number: u64, of: CommitmentOf, age: Age) -> CommitmentTx {
         let whose = match of {
             CommitmentOf::Local(_) => Side::Local,
             CommitmentOf::Remote(_) => Side::Remote,
         };
-        self.ledger.spec_into(whose, age, &mut self.spec);
-        let buffers = self.buffers.take();
-        self.ring.build(cx.signer, &self.row, (number, of), &self.spec, buffers)
+        self.ledger.spec_into(whose, age, &mut cx.scratch.spec);
+        let buffers = cx.scratch.commitment.take();
+        self.ring.build(cx.signer, &self.row, (number, of), &cx.scratch.spec, buffers)
     }
 
     /// Is this the secret of our commitment of that number? Answered from public points: nothing is revealed.
@@ -152,8 +152,13 @@ impl Channel {
             }
         }
         // What went into the commitment has been written with its new stage; the rest is written as decided.
-        for key in std::mem::take(&mut self.unsaved) {
+        let mut unsaved = std::mem::take(&mut self.unsaved);
+        for key in unsaved.drain(..) {
             self.put_htlc(cx, key);
+        }
+        // The memory is kept for the next ones, unless there were many.
+        if unsaved.capacity() <= KEPT_SMALL {
+            self.unsaved = unsaved;
         }
         self.advance_close(cx);
     }
@@ -163,11 +168,13 @@ impl Channel {
         if self.remote_points.next.is_none() {
             return;
         }
-        let mut moved = Vec::new();
+        let mut moved = std::mem::take(&mut cx.scratch.moved);
         self.ledger.step(Step::SendCommit, &mut moved);
         let written = |key| moved.iter().any(|moved| matches!(moved, Moved::Advanced(other) if *other == key));
         self.unsaved.retain(|key| !written(*key));
         self.put_moved(cx, &moved);
+        moved.clear();
+        cx.scratch.moved = moved;
         self.send_commitment(cx);
     }
 
@@ -176,10 +183,10 @@ impl Channel {
         let number = self.ledger.latest_number(Side::Remote);
         let point = self.remote_point(number).expect("the peer's point came before we signed for it");
         let commitment = self.build(cx, number, CommitmentOf::Remote(point), Age::Latest);
-        let mut htlc_sigs = std::mem::take(&mut self.htlc_sigs);
+        let mut htlc_sigs = std::mem::take(&mut cx.scratch.htlc_sigs);
         let signed = cx.signer.sign_remote_commitment(self.row.keys, &commitment, &mut htlc_sigs);
         let signature = signed.expect("the ledger and the signer agree on what may be signed");
-        self.buffers = Some(commitment);
+        cx.scratch.commitment = Some(commitment);
         let message = wire::CommitmentSigned {
             channel_id: self.row.id,
             signature,
@@ -187,7 +194,7 @@ impl Channel {
             funding_txid: None,
         };
         self.send(cx, &Message::CommitmentSigned(message));
-        self.htlc_sigs = htlc_sigs;
+        cx.scratch.htlc_sigs = htlc_sigs;
     }
 
     pub(super) fn receive_commit(
@@ -201,22 +208,26 @@ impl Channel {
         // An empty one is a violation by its sender (BOLT 2), but harms nobody: some peers send them.
         let number = self.ledger.latest_number(Side::Local) + 1;
         let commitment = self.build(cx, number, CommitmentOf::Local(number), Age::Next);
-        let htlc_signatures: Vec<Sig> = signed.htlc_signatures.iter().collect();
-        let checked = commitment.check_signatures(&signed.signature, &htlc_signatures);
-        self.buffers = Some(commitment);
+        let htlc_sigs = &mut cx.scratch.htlc_sigs;
+        htlc_sigs.clear();
+        htlc_sigs.extend(signed.htlc_signatures.iter());
+        let checked = commitment.check_signatures(&signed.signature, htlc_sigs);
+        let made = signed_of(&commitment);
+        cx.scratch.commitment = Some(commitment);
         checked?;
 
-        let mut moved = Vec::new();
+        self.signature.keep(number, signed.signature, &cx.scratch.htlc_sigs, made);
+        let mut moved = std::mem::take(&mut cx.scratch.moved);
         self.ledger.step(Step::RecvCommit, &mut moved);
-        self.ledger.step(Step::SendRevoke, &mut moved);
-        self.signature = SignatureRow { number, signature: signed.signature, htlc_signatures };
+        self.ledger.step(Step::SendRevoke, &mut cx.scratch.moved_again);
         self.put_signature(cx);
         cx.signer.local_signed(self.row.keys, number).expect("numbers follow each other");
-        let moved = coalesce(moved);
+        coalesce(&mut moved, &mut cx.scratch.moved_again);
         self.put_moved(cx, &moved);
         self.keep_new_onions(cx, &moved);
         self.send_revoke(cx);
-        self.tell_moved(cx, moved);
+        self.tell_moved(cx, &mut moved);
+        cx.scratch.moved = moved;
         // Whatever the peer has added is to be signed into its own commitment too.
         self.dirty = true;
         Ok(())
@@ -273,21 +284,22 @@ impl Channel {
         cx.out.emit(Command::Put { table: Table::Secret, key: key.as_slice(), value: &row });
         cx.signer.remote_revoked(self.row.keys, number).expect("we signed it, and revocations come in order");
 
-        let mut moved = Vec::new();
+        let mut moved = std::mem::take(&mut cx.scratch.moved);
         self.ledger.step(Step::RecvRevoke, &mut moved);
         self.remote_points.current = self.remote_points.next.expect("we signed with it");
         self.remote_points.next = Some(next);
         self.put_moved(cx, &moved);
-        self.tell_moved(cx, moved);
+        self.tell_moved(cx, &mut moved);
+        cx.scratch.moved = moved;
         cx.effects.push(Effect::Room { channel: self.key });
         self.dirty = true;
         Ok(())
     }
 
     /// Tells the node what has become irrevocable.
-    fn tell_moved(&mut self, cx: &mut Cx<'_>, moved: Vec<Moved>) {
+    fn tell_moved(&mut self, cx: &mut Cx<'_>, moved: &mut Vec<Moved>) {
         let channel = self.key;
-        for moved in moved {
+        for moved in moved.drain(..) {
             match moved {
                 Moved::Advanced(key) => {
                     // Our add is in the only commitment that the peer has: nobody needs its onion again.
@@ -339,7 +351,7 @@ impl Channel {
     }
 
     /// A dust HTLC of the peer beyond what we bear can only be failed: it is in both commitments.
-    fn is_dust_excess(&self, cx: &Cx<'_>, key: super::HtlcKey) -> bool {
+    fn is_dust_excess(&self, cx: &Cx<'_>, key: HtlcKey) -> bool {
         let Some(htlc) = self.ledger.htlc(key) else { return false };
         let feerate = self.ledger.highest_feerate();
         let is_dust = |owner| self.trim_rule(owner, feerate).is_trimmed(key.offered_by, htlc.amount_msat);
@@ -370,18 +382,20 @@ impl Channel {
     }
 }
 
+/// What people are told of a commitment.
+pub(super) fn signed_of(commitment: &CommitmentTx) -> Signed {
+    Signed { txid: commitment.txid, fee: commitment.fee() }
+}
+
 /// Two steps in one turn may move an update twice: it is written and told once, as what it became.
-fn coalesce(moved: Vec<Moved>) -> Vec<Moved> {
-    let mut last: Vec<Moved> = Vec::with_capacity(moved.len());
-    let key_of = |moved: &Moved| match moved {
-        Moved::Advanced(key) | Moved::Added(key) | Moved::Removed(key, _) => *key,
+fn coalesce(earlier: &mut Vec<Moved>, later: &mut Vec<Moved>) {
+    // A step shows what it moves in the order of the keys, and then what it removes in the same order.
+    let removed = later.partition_point(|moved| !matches!(moved, Moved::Removed(..)));
+    let (advanced, removed) = later.split_at(removed);
+    let again = |key: HtlcKey| {
+        let found = |moved: &[Moved]| moved.binary_search_by_key(&key, Moved::key).is_ok();
+        found(advanced) || found(removed)
     };
-    let mut seen = std::collections::BTreeSet::new();
-    for moved in moved.into_iter().rev() {
-        if seen.insert(key_of(&moved)) {
-            last.push(moved);
-        }
-    }
-    last.reverse();
-    last
+    earlier.retain(|moved| !again(moved.key()));
+    earlier.append(later);
 }

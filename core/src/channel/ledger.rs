@@ -45,6 +45,15 @@ pub enum Moved {
     Removed(HtlcKey, Box<Htlc>),
 }
 
+impl Moved {
+    /// Which HTLC.
+    pub fn key(&self) -> HtlcKey {
+        match self {
+            Moved::Advanced(key) | Moved::Added(key) | Moved::Removed(key, _) => *key,
+        }
+    }
+}
+
 /// What one commitment shows of an HTLC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
 pub struct SpecHtlc {
@@ -84,7 +93,8 @@ pub struct Received {
 pub struct Ledger {
     opener: Side,
     counters: Counters,
-    htlcs: BTreeMap<HtlcKey, Htlc>,
+    /// In boxes: a map without HTLCs keeps room for eleven.
+    htlcs: BTreeMap<HtlcKey, Box<Htlc>>,
 }
 
 impl Ledger {
@@ -104,7 +114,7 @@ impl Ledger {
 
     /// A channel as its rows tell.
     pub fn restore(opener: Side, counters: Counters, htlcs: BTreeMap<HtlcKey, Htlc>) -> Ledger {
-        Ledger { opener, counters, htlcs }
+        Ledger { opener, counters, htlcs: htlcs.into_iter().map(|(key, htlc)| (key, Box::new(htlc))).collect() }
     }
 
     /// Who opened the channel, and so pays its fees.
@@ -131,17 +141,17 @@ impl Ledger {
     /// The HTLCs that `side` offered, by id.
     pub fn of_side(&self, side: Side) -> impl DoubleEndedIterator<Item = (HtlcKey, &Htlc)> {
         let range = first(side)..=HtlcKey { offered_by: side, id: HtlcId(u64::MAX) };
-        self.htlcs.range(range).map(|(key, htlc)| (*key, htlc))
+        self.htlcs.range(range).map(|(key, htlc)| (*key, &**htlc))
     }
 
     /// The HTLCs, by key.
     pub fn htlcs(&self) -> impl DoubleEndedIterator<Item = (HtlcKey, &Htlc)> {
-        self.htlcs.iter().map(|(key, htlc)| (*key, htlc))
+        self.htlcs.iter().map(|(key, htlc)| (*key, &**htlc))
     }
 
     /// One of them.
     pub fn htlc(&self, key: HtlcKey) -> Option<&Htlc> {
-        self.htlcs.get(&key)
+        self.htlcs.get(&key).map(|htlc| &**htlc)
     }
 
     /// No HTLC and no fee is on its way.
@@ -188,7 +198,7 @@ impl Ledger {
         let state = HtlcState::Adding(Stage::Proposed);
         let (cltv_expiry, remote_from, remote_until) = (expiry, 0, 0);
         let htlc = Htlc { amount_msat, payment_hash, cltv_expiry, state, remote_from, remote_until, detail };
-        assert!(self.htlcs.insert(key, htlc).is_none(), "ids are given once");
+        assert!(self.htlcs.insert(key, Box::new(htlc)).is_none(), "ids are given once");
         key
     }
 
@@ -283,7 +293,7 @@ impl Ledger {
                 let key = HtlcKey { offered_by: side, id: self.next_id(side) };
                 let htlc = self.htlcs.remove(&key).expect("it was counted");
                 if side == Side::Local {
-                    dropped.push((key, htlc));
+                    dropped.push((key, *htlc));
                 }
             }
         }
@@ -377,7 +387,7 @@ impl Ledger {
                 self.counters.base[key.offered_by] -= htlc.amount_msat;
                 self.counters.base[!key.offered_by] += htlc.amount_msat;
             }
-            moved.push(Moved::Removed(key, Box::new(htlc)));
+            moved.push(Moved::Removed(key, htlc));
         }
         let (opener, counters) = (self.opener, &mut self.counters);
         let base_feerate = &mut counters.base_feerate_per_kw;

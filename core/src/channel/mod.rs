@@ -19,9 +19,11 @@ pub mod params;
 mod ready;
 mod reestablish;
 pub mod rows;
+mod scratch;
 mod terms;
 #[cfg(test)]
 mod tests;
+mod totals;
 mod update;
 mod updates;
 
@@ -39,7 +41,7 @@ use crate::onion::ONION_SIZE;
 use crate::rng::Rng;
 use crate::side::Side;
 use crate::signer::Signer;
-use crate::tx::{CommitmentTx, SecretStore};
+use crate::tx::SecretStore;
 use crate::wire::{self, Message};
 
 pub use close::CloseTerms;
@@ -50,12 +52,13 @@ pub use limits::{Excess, Refusal};
 pub use onchain_htlc::{OurHtlc, TheirHtlc};
 pub use open::{OpenRequest, Opening, Progress};
 pub use params::{ChannelConfig, Params, PeerPolicy, Policy};
-pub use rows::{ChannelRow, Funding, FundingStatus, Phase, Spent, Stored};
+pub use rows::{ChannelRow, Funding, FundingStatus, Phase, Signed, Spent, Stored};
+pub use scratch::Scratch;
 pub use terms::{ChannelType, OpenFeatures};
-pub use updates::Offer;
+pub use totals::{Flow, Totals};
+pub use updates::{INVALID_ONION_BLINDING, Offer};
 
 use commit::KeyRing;
-use ledger::Spec;
 use rows::{RemotePoints, SignatureRow};
 
 /// What a channel may use while it works.
@@ -74,7 +77,12 @@ pub struct Cx<'a> {
     pub out: &'a mut dyn Sink,
     /// Where facts for the node go.
     pub effects: &'a mut Vec<Effect>,
+    /// Memory to work in.
+    pub scratch: &'a mut Scratch,
 }
+
+/// Lists of what is on its way keep memory for so many between messages, and give back what more took.
+const KEPT_SMALL: usize = 4;
 
 /// Is the peer here? Never written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
@@ -107,6 +115,7 @@ pub struct Channel {
     key: ChannelKey,
     row: ChannelRow,
     ledger: Ledger,
+    totals: Totals,
     remote_points: RemotePoints,
     secrets: SecretStore,
     signature: SignatureRow,
@@ -134,12 +143,6 @@ pub struct Channel {
     shutdown_unsent: bool,
     /// Did we answer `announcement_signatures` of a peer that had them all, on this connection?
     announcement_answered: bool,
-    /// Memory that is used again.
-    spec: Spec,
-    /// Likewise.
-    htlc_sigs: Vec<Sig>,
-    /// Likewise: the commitment that was built last.
-    buffers: Option<CommitmentTx>,
 }
 
 impl Channel {
@@ -147,7 +150,7 @@ impl Channel {
     pub(super) fn from_parts(
         key: ChannelKey,
         row: ChannelRow,
-        mut ledger: Ledger,
+        (mut ledger, totals): (Ledger, Totals),
         remote_points: RemotePoints,
         signature: SignatureRow,
         onions: BTreeMap<HtlcKey, Box<[u8; ONION_SIZE]>>,
@@ -161,6 +164,7 @@ impl Channel {
             key,
             row,
             ledger,
+            totals,
             remote_points,
             secrets,
             signature,
@@ -176,9 +180,6 @@ impl Channel {
             close_terms: None,
             shutdown_unsent: false,
             announcement_answered: false,
-            spec: Spec::default(),
-            htlc_sigs: Vec::new(),
-            buffers: None,
         }
     }
 
@@ -275,6 +276,16 @@ impl Channel {
     /// The updates.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// What has passed through it.
+    pub fn totals(&self) -> &Totals {
+        &self.totals
+    }
+
+    /// Our latest commitment, for people; `None` if an older build wrote it down.
+    pub fn last_commitment(&self) -> Option<Signed> {
+        self.signature.signed
     }
 
     /// Where it is in its life.

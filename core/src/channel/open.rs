@@ -16,9 +16,11 @@ use crate::tx::{Basepoints, CommitFormat, CommitmentTx, SecretStore, opener_rema
 use crate::wire::{self, Message, Rest};
 
 use super::commit::KeyRing;
+use super::commit::signed_of;
 use super::ledger::{Age, Ledger};
 use super::rows::{ChannelRow, Funding, FundingStatus, Phase, RemotePoints, SignatureRow};
 use super::terms::{ChannelType, OpenFeatures, check_params, demand, our_params, parse, upfront};
+use super::totals::Totals;
 use super::{Channel, ChannelError, Cx, Effect, Link, Params, ready};
 
 /// A channel that we want to open.
@@ -514,13 +516,15 @@ impl Opening {
 
     /// Both first commitments are signed: writes the channel down and watches for its funding.
     fn finish(&self, cx: &mut Cx<'_>, first: First, signature: crate::ids::Sig) -> Box<Channel> {
-        let First { row, ledger, .. } = first;
+        let First { row, ledger, local, .. } = first;
         let current = self.remote_first_point.expect("it came with the peer's parameters");
         cx.signer.local_signed(self.keys, 0).expect("it is the first");
         let points = RemotePoints { current, next: None };
-        let signature = SignatureRow { number: 0, signature, htlc_signatures: Vec::new() };
+        let signature =
+            SignatureRow { number: 0, signature, htlc_signatures: Vec::new(), signed: Some(signed_of(&local)) };
+        let totals = Totals::new(ledger.base().local);
         let (onions, secrets) = (BTreeMap::new(), SecretStore::new());
-        let mut channel = Channel::from_parts(self.key, row, ledger, points, signature, onions, secrets);
+        let mut channel = Channel::from_parts(self.key, row, (ledger, totals), points, signature, onions, secrets);
         channel.link = Link::Live { conn: self.conn };
         channel.watch(cx.out);
         channel.put_row(cx);

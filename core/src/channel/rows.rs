@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use bitcoin::OutPoint;
 use bitcoin::hashes::Hash;
+use bitcoin::{OutPoint, Txid};
 
 use crate::amount::Sat;
 use crate::command::Command;
@@ -11,14 +11,15 @@ use crate::ids::{BlockHeight, ChannelId, ChannelKey, HtlcId, KeysIndex, NodeId, 
 use crate::onion::ONION_SIZE;
 use crate::side::{PerSide, Side};
 use crate::signer::Signer;
-use crate::store::{Key, Row, RowError, RowValue, Table};
+use crate::store::{Key, Row, RowError, RowValue, StoreValue, Table, decode_from, encode_into};
 use crate::tx::secrets::SecretSlot;
 use crate::tx::{Basepoints, CommitFormat, SecretStore};
 use secp256k1::PublicKey;
 
 use super::ledger::{Counters, Htlc, HtlcKey, Ledger, Moved};
 use super::params::{Params, PeerPolicy, Policy};
-use super::{Channel, CloseReason, Cx, Spender};
+use super::totals::Totals;
+use super::{Channel, CloseReason, Cx, KEPT_SMALL, Spender};
 
 /// Where a channel is in its life. Being offline is not a phase.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
@@ -180,10 +181,33 @@ pub struct CommitmentRow {
     pub counters: Counters,
     /// The peer's per-commitment points: of its oldest commitment that is not revoked, and of the next.
     pub remote_points: (Point, Option<Point>),
+    /// What has passed through the channel.
+    pub totals: Totals,
+}
+
+/// Version 1, which counted nothing.
+#[derive(bincode::Encode, bincode::Decode)]
+struct CommitmentRow1 {
+    counters: Counters,
+    remote_points: (Point, Option<Point>),
 }
 
 impl RowValue for CommitmentRow {
     const TABLE: Table = Table::Commitment;
+    const VERSION: u8 = 2;
+
+    fn decode_old(version: u8, bytes: &[u8]) -> Result<CommitmentRow, RowError> {
+        let CommitmentRow1 { counters, remote_points } = decode_version_1(Self::TABLE, version, bytes)?;
+        let totals = Totals::new(counters.base.local);
+        Ok(CommitmentRow { counters, remote_points, totals })
+    }
+}
+
+fn decode_version_1<T: bincode::Decode<()>>(table: Table, version: u8, bytes: &[u8]) -> Result<T, RowError> {
+    if version != 1 {
+        return Err(RowError::UnknownVersion { table, version });
+    }
+    decode_from(bytes).map_err(|error| RowError::Malformed { table, detail: error.to_string() })
 }
 
 /// An HTLC.
@@ -194,12 +218,32 @@ impl RowValue for HtlcRow {
     const TABLE: Table = Table::Htlc;
 }
 
+/// The same, written without a copy.
+struct HtlcRowRef<'a>(&'a Htlc);
+
+impl StoreValue for HtlcRowRef<'_> {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.push(HtlcRow::VERSION);
+        encode_into(self.0, out);
+    }
+}
+
 /// An onion to pass on.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct OnionRow(pub Box<[u8; ONION_SIZE]>);
 
 impl RowValue for OnionRow {
     const TABLE: Table = Table::Onion;
+}
+
+/// The same, written without a copy.
+struct OnionRowRef<'a>(&'a [u8; ONION_SIZE]);
+
+impl StoreValue for OnionRowRef<'_> {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.push(OnionRow::VERSION);
+        encode_into(self.0, out);
+    }
 }
 
 /// One slot of the store of the peer's revoked secrets.
@@ -219,10 +263,49 @@ pub struct SignatureRow {
     pub signature: Sig,
     /// On its HTLC transactions, in the order of its outputs.
     pub htlc_signatures: Vec<Sig>,
+    /// What was signed, for people.
+    pub signed: Option<Signed>,
+}
+
+/// A commitment of ours, for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Signed {
+    /// Its id.
+    #[bincode(with_serde)]
+    pub txid: Txid,
+    /// What it pays.
+    pub fee: Sat,
+}
+
+/// Version 1, which did not say what was signed.
+#[derive(bincode::Encode, bincode::Decode)]
+struct SignatureRow1 {
+    number: u64,
+    signature: Sig,
+    htlc_signatures: Vec<Sig>,
+}
+
+impl SignatureRow {
+    /// Takes the place of the signatures before.
+    pub(super) fn keep(&mut self, number: u64, signature: Sig, htlc_signatures: &[Sig], signed: Signed) {
+        (self.number, self.signature, self.signed) = (number, signature, Some(signed));
+        self.htlc_signatures.clear();
+        self.htlc_signatures.extend_from_slice(htlc_signatures);
+        // What hundreds of HTLCs took is given back once they are gone.
+        if htlc_signatures.len() <= KEPT_SMALL {
+            self.htlc_signatures.shrink_to(KEPT_SMALL);
+        }
+    }
 }
 
 impl RowValue for SignatureRow {
     const TABLE: Table = Table::Signature;
+    const VERSION: u8 = 2;
+
+    fn decode_old(version: u8, bytes: &[u8]) -> Result<SignatureRow, RowError> {
+        let SignatureRow1 { number, signature, htlc_signatures } = decode_version_1(Self::TABLE, version, bytes)?;
+        Ok(SignatureRow { number, signature, htlc_signatures, signed: None })
+    }
 }
 
 /// An HTLC that revoked commitments of the peer showed, and that is gone.
@@ -319,7 +402,8 @@ impl Stored {
         let secrets = SecretStore::restore(self.secrets.into_values())
             .map_err(|_| RestoreError { channel: key, missing: "secrets in their places" })?;
         let ledger = Ledger::restore(row.opener, commitment.counters, self.htlcs);
-        let channel = Channel::from_parts(key, row, ledger, points, signature, self.onions, secrets);
+        let channel =
+            Channel::from_parts(key, row, (ledger, commitment.totals), points, signature, self.onions, secrets);
         signer.track(channel.row.keys, channel.signer_state());
         Ok(channel)
     }
@@ -350,8 +434,11 @@ impl Channel {
 
     /// Writes what changes with each commitment.
     pub(super) fn put_commitment(&self, cx: &mut Cx<'_>) {
-        let row =
-            CommitmentRow { counters: self.ledger.durable_counters(), remote_points: self.remote_points.to_row() };
+        let row = CommitmentRow {
+            counters: self.ledger.durable_counters(),
+            remote_points: self.remote_points.to_row(),
+            totals: self.totals,
+        };
         cx.out.emit(Command::Put { table: Table::Commitment, key: channel_key(self.key).as_slice(), value: &row });
     }
 
@@ -365,13 +452,14 @@ impl Channel {
     /// Writes one HTLC.
     pub(super) fn put_htlc(&self, cx: &mut Cx<'_>, key: HtlcKey) {
         if let Some(htlc) = self.ledger.htlc(key) {
-            let row = HtlcRow(htlc.clone());
+            let row = HtlcRowRef(htlc);
             cx.out.emit(Command::Put { table: Table::Htlc, key: htlc_key(self.key, key).as_slice(), value: &row });
         }
     }
 
     /// Writes what a step moved.
     pub(super) fn put_moved(&mut self, cx: &mut Cx<'_>, moved: &[Moved]) {
+        self.totals.count(moved, &self.ledger);
         self.put_commitment(cx);
         for moved in moved {
             match moved {
@@ -404,7 +492,7 @@ impl Channel {
 
     /// Keeps an onion over a restart.
     pub(super) fn put_onion(&self, cx: &mut Cx<'_>, key: HtlcKey, onion: &[u8; ONION_SIZE]) {
-        let row = OnionRow(Box::new(*onion));
+        let row = OnionRowRef(onion);
         cx.out.emit(Command::Put { table: Table::Onion, key: htlc_key(self.key, key).as_slice(), value: &row });
     }
 
@@ -432,5 +520,31 @@ impl Channel {
             self.forget_onion(cx, htlc);
             cx.out.emit(Command::Delete { table: Table::Htlc, key: htlc_key(self.key, htlc).as_slice() });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::amount::Msat;
+    use crate::store::encode_into;
+
+    #[test]
+    fn rows_of_version_1_are_read() {
+        let base = PerSide { local: Msat(7), remote: Msat(8) };
+        let counters = Ledger::new(base, 253, Side::Local).durable_counters();
+        let remote_points = (Point([2; 33]), None);
+        let mut bytes = vec![1];
+        encode_into(&CommitmentRow1 { counters: counters.clone(), remote_points }, &mut bytes);
+        let row: CommitmentRow =
+            Row { table: Table::Commitment, key: &[0; 4], value: &bytes }.decode().expect("an old row");
+        assert_eq!(row, CommitmentRow { counters, remote_points, totals: Totals::new(Msat(7)) });
+
+        let signature = Sig([3; 64]);
+        let mut bytes = vec![1];
+        encode_into(&SignatureRow1 { number: 5, signature, htlc_signatures: vec![signature] }, &mut bytes);
+        let row: SignatureRow =
+            Row { table: Table::Signature, key: &[0; 36], value: &bytes }.decode().expect("an old row");
+        assert_eq!((row.number, row.signed), (5, None));
     }
 }

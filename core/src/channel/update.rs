@@ -128,6 +128,20 @@ pub enum Peeled {
         /// SHA-256 of the onion as it came.
         sha256_of_onion: [u8; 32],
     },
+    /// It opened with our blinded key: we are on a blinded path, and the add brought its path key.
+    Blinded {
+        /// Encrypts nothing: whatever fails on a blinded path is answered without the onion. The replay filter knows the
+        /// onion by it.
+        shared_secret: [u8; 32],
+        /// Shared with the path key: opens the data that the receiver encrypted for us, and makes the next path key.
+        path_secret: [u8; 32],
+        /// Our layer: the TLV stream without its length prefix.
+        payload: Box<[u8]>,
+        /// Is there an onion to pass on?
+        forward: bool,
+        /// SHA-256 of the onion as it came, for the one answer there is.
+        sha256_of_onion: [u8; 32],
+    },
 }
 
 /// What belongs to an HTLC apart from what the commitments show.

@@ -5,7 +5,8 @@ use crate::chain::{FEERATE_FLOOR_PER_KW, Feerates};
 use crate::ids::{HtlcId, PaymentHash, Point, Preimage};
 use crate::limits::REMOVALS_UNACKED_MAX;
 use crate::mutation::{Mutation, is_active};
-use crate::onion::{self, BadOnion, ONION_SIZE, Onion, PeelError, Scratch};
+use crate::onion::failure::BADONION;
+use crate::onion::{self, BadOnion, ONION_SIZE, Onion, PeelError, Scratch, blinding};
 use crate::side::Side;
 use crate::tx::CommitFormat;
 use crate::wire::{self, Message};
@@ -14,10 +15,8 @@ use super::ledger::{Detail, HtlcKey, HtlcState, Origin, Peeled, Removal, Stage};
 use super::limits::Refusal;
 use super::{Channel, ChannelConfig, ChannelError, Cx, Effect, KeptOnion, Link, Phase};
 
-/// BOLT 4 `invalid_onion_blinding`.
-const INVALID_ONION_BLINDING: u16 = 0xc018;
-/// BOLT 4: failures with this bit tell of an onion that could not be read.
-const BADONION: u16 = 0x8000;
+/// BOLT 4 `invalid_onion_blinding`: the one answer to whatever fails behind a path key.
+pub const INVALID_ONION_BLINDING: u16 = 0xc018;
 
 /// An HTLC that we want to offer.
 #[derive(Clone, Copy, Debug)]
@@ -180,13 +179,14 @@ impl Channel {
         }
         let room = REMOVALS_UNACKED_MAX.saturating_sub(self.ledger.unacked_removals());
         // The ledger is lent out while it shows them, so they are sent from a list.
-        let mut proposed = Vec::new();
+        let mut proposed = std::mem::take(&mut cx.scratch.removals);
         self.ledger.propose_decided(room, |id, _| proposed.push(id));
-        for id in proposed {
+        for id in proposed.drain(..) {
             if let Some(HtlcState::Removing(_, removal)) = self.received(id).map(|htlc| &htlc.state) {
                 self.send_removal(cx, id, removal);
             }
         }
+        cx.scratch.removals = proposed;
     }
 
     /// Proposes a feerate (BOLT 2: only the opener may).
@@ -261,8 +261,27 @@ impl Channel {
             Ok(onion) => onion,
             Err(bad) => return malformed(bad),
         };
-        let shared_secret = cx.signer.ecdh(&onion.ephemeral());
+        // BOLT 4, route blinding: behind a path key the onion was made for our blinded key.
+        let (point, path_secret) = match add.blinded_path {
+            None => (onion.ephemeral(), None),
+            Some(path_key) => {
+                let Ok(path_key) = path_key.parse() else { return malformed(BadOnion::Key) };
+                let path_secret = cx.signer.ecdh(&path_key);
+                match blinding::blinded_ephemeral(&onion.ephemeral(), &path_secret) {
+                    Some(point) => (point, Some(path_secret)),
+                    None => return malformed(BadOnion::Key),
+                }
+            }
+        };
+        let shared_secret = cx.signer.ecdh(&point);
         let mut scratch = Scratch::default();
+        let opened = |payload: Box<[u8]>, forward| match path_secret {
+            None => Peeled::Payload { shared_secret, payload, forward },
+            Some(path_secret) => {
+                let sha256_of_onion = onion::hash(packet);
+                Peeled::Blinded { shared_secret, path_secret, payload, forward, sha256_of_onion }
+            }
+        };
         match onion.peel(&shared_secret, &add.payment_hash.0, &mut scratch) {
             Ok(peeled) => {
                 let next = match peeled.next.map(|next| next.packet()).transpose() {
@@ -270,14 +289,12 @@ impl Channel {
                     Err(bad) => return malformed(bad),
                 };
                 let forward = next.is_some();
-                (Peeled::Payload { shared_secret, payload: peeled.payload.into(), forward }, next)
+                (opened(peeled.payload.into(), forward), next)
             }
             Err(PeelError::Bad(bad)) => malformed(bad),
             // The onion is authentic and its payload has no sound length: no payload is as wrong, and whoever
             // decodes it answers as the sender deserves.
-            Err(PeelError::Payload(_)) => {
-                (Peeled::Payload { shared_secret, payload: Box::new([]), forward: false }, None)
-            }
+            Err(PeelError::Payload(_)) => (opened(Box::new([]), false), None),
         }
     }
 

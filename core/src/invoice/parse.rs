@@ -31,23 +31,11 @@ impl Invoice<Signed> {
     /// Reads and verifies an invoice, whatever features it asks for, in either case, with or without `lightning:` in
     /// front. Costs one recovery, or one verification where the payee is named.
     pub fn read(text: &str) -> Result<Invoice, InvoiceError> {
-        let text = text.trim();
-        let text = match text.split_at_checked("lightning:".len()) {
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("lightning:") => rest,
-            _ => text,
-        };
-        let (prefix, data) = split(text)?;
-        let (currency, amount) = read_currency(&prefix)?;
-        let data = symbols::strip_checksum(&prefix, &data).ok_or(InvoiceError::Checksum)?;
-        let amount = amount::parse(amount)?;
-        let minimum = TIMESTAMP_SYMBOLS + SIGNATURE_SYMBOLS;
-        let fields = data.len().checked_sub(minimum).ok_or(InvoiceError::TooShort { symbols: data.len(), minimum })?;
-        let (signed, signature) = data.split_at(TIMESTAMP_SYMBOLS + fields);
-        let (timestamp, tagged) = signed.split_at(TIMESTAMP_SYMBOLS);
-        let fields = Fields::read(tagged)?;
+        let Opened { currency, amount, prefix, data, fields, payment_hash } = Opened::read(text)?;
+        let (signed, signature) = data.split_at(data.len() - SIGNATURE_SYMBOLS);
+        let timestamp = &signed[..TIMESTAMP_SYMBOLS];
 
         let missing = |tag, holds| InvoiceError::MissingField { tag, holds };
-        let payment_hash = fields.payment_hash.ok_or(missing('p', "the payment hash"))?;
         let payment_secret = fields.payment_secret.ok_or(missing('s', "the payment secret"))?;
         let description = match (fields.description, fields.description_hash) {
             (Some(text), None) => Description::Text(text),
@@ -60,7 +48,7 @@ impl Invoice<Signed> {
             currency,
             amount,
             timestamp_s: symbols::to_number(timestamp).expect("35 bits"),
-            payment_hash: PaymentHash(payment_hash),
+            payment_hash,
             payment_secret: PaymentSecret(payment_secret),
             description,
             payee,
@@ -77,6 +65,12 @@ impl Invoice<Signed> {
         })
     }
 
+    /// The payment hash alone, whoever signed the invoice: enough to find out whether it was paid before, and without
+    /// an operation on the curve.
+    pub fn payment_hash_of(text: &str) -> Result<PaymentHash, InvoiceError> {
+        Opened::read(text).map(|opened| opened.payment_hash)
+    }
+
     /// As [`Invoice::parse`], and refuses an invoice for another chain.
     pub fn parse_for(text: &str, ours: Network) -> Result<Invoice, InvoiceError> {
         let invoice = Invoice::parse(text)?;
@@ -84,6 +78,40 @@ impl Invoice<Signed> {
             currency if currency == ours => Ok(invoice),
             currency => Err(InvoiceError::WrongNetwork { invoice: currency, ours }),
         }
+    }
+}
+
+/// An invoice taken apart, and not believed yet.
+struct Opened {
+    currency: Network,
+    amount: Option<Msat>,
+    prefix: String,
+    /// Timestamp, fields and signature, without the checksum.
+    data: Vec<u8>,
+    fields: Fields,
+    payment_hash: PaymentHash,
+}
+
+impl Opened {
+    fn read(text: &str) -> Result<Opened, InvoiceError> {
+        let text = text.trim();
+        let text = match text.split_at_checked("lightning:".len()) {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("lightning:") => rest,
+            _ => text,
+        };
+        let (prefix, mut data) = split(text)?;
+        let (currency, amount) = read_currency(&prefix)?;
+        let length = symbols::strip_checksum(&prefix, &data).ok_or(InvoiceError::Checksum)?.len();
+        data.truncate(length);
+        let amount = amount::parse(amount)?;
+        let minimum = TIMESTAMP_SYMBOLS + SIGNATURE_SYMBOLS;
+        if length < minimum {
+            return Err(InvoiceError::TooShort { symbols: length, minimum });
+        }
+        let fields = Fields::read(&data[TIMESTAMP_SYMBOLS..length - SIGNATURE_SYMBOLS])?;
+        let missing = InvoiceError::MissingField { tag: 'p', holds: "the payment hash" };
+        let payment_hash = PaymentHash(fields.payment_hash.ok_or(missing)?);
+        Ok(Opened { currency, amount, prefix, data, fields, payment_hash })
     }
 }
 

@@ -8,11 +8,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::ids::hex_array;
-
-fn vector(name: &str) -> Value {
-    let path = format!("{}/../tests/vectors/bolt11/{name}.json", env!("CARGO_MANIFEST_DIR"));
-    serde_json::from_str(&std::fs::read_to_string(&path).expect("the vectors are in the tree")).expect("a JSON file")
-}
+use crate::vectors;
 
 fn text(value: &Value) -> &str {
     value.as_str().expect("a string")
@@ -50,7 +46,7 @@ fn features(bits: &[usize]) -> Features {
 
 #[test]
 fn the_specification_s_invoices_are_read_and_written() {
-    let file = vector("valid");
+    let file = vectors::file("bolt11/valid");
     let key = SecretKey::from_slice(&bytes(&file["params"]["priv_key"])).expect("a key");
     for case in list(&file["cases"]) {
         let name = text(&case["name"]);
@@ -128,7 +124,7 @@ fn hint_hop(hop: &Value) -> RouteHintHop {
 
 #[test]
 fn the_specification_s_invalid_invoices_are_refused_for_their_reason() {
-    let file = vector("invalid");
+    let file = vectors::file("bolt11/invalid");
     for case in list(&file["cases"]) {
         let string = text(&case["invoice"]);
         let reason = text(&case["error"]);

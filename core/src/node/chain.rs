@@ -192,7 +192,7 @@ impl Node {
                 Backend::Down { reason } => {
                     io.note(Level::Warn, "chain", format_args!("bitcoind: {reason}; carrying on with what is safe"));
                 }
-                _ => io.note(Level::Info, "chain", format_args!("bitcoind answers")),
+                _ => io.note(Level::Info, "chain", format_args!("the chain's backend answers")),
             }
         }
         if matches!(backend, Backend::Down { .. }) {
@@ -205,13 +205,14 @@ impl Node {
         match outcome {
             BroadcastOutcome::Accepted => io.note(Level::Debug, "chain", format_args!("{txid} is in the mempool")),
             BroadcastOutcome::Rejected { code, reason } => {
-                io.note(Level::Warn, "chain", format_args!("bitcoind refuses {txid}: {reason} ({code})"));
+                io.note(Level::Warn, "chain", format_args!("the chain's backend refuses {txid}: {reason} ({code})"));
             }
             BroadcastOutcome::Unreachable => {
                 io.note(Level::Warn, "chain", format_args!("{txid} could not be broadcast; it will be tried again"));
             }
         }
         self.wallet.broadcast_outcome(txid, outcome, io.out);
+        self.on_verdict(io, txid, outcome);
     }
 
     // --- Claims -----------------------------------------------------------------------------------------------------

@@ -20,15 +20,20 @@ fn closing_transaction(channel: &Channel) -> Option<Transaction> {
 impl Node {
     /// Works off all effects, and those that they bring.
     pub(super) fn settle(&mut self, io: &mut Io<'_>) {
-        while !self.effects.is_empty() {
-            let mut effects = std::mem::take(&mut self.effects);
-            for effect in effects.drain(..) {
-                self.on_effect(io, effect);
+        loop {
+            while !self.effects.is_empty() {
+                let mut effects = std::mem::take(&mut self.effects);
+                for effect in effects.drain(..) {
+                    self.on_effect(io, effect);
+                }
+                // Keep the memory: a busy channel tells much.
+                if self.effects.is_empty() {
+                    self.effects = effects;
+                }
             }
-            // Keep the memory: a busy channel tells much.
-            if self.effects.is_empty() {
-                self.effects = effects;
-            }
+            // Once per step and peer, however often room was told of.
+            let Some(peer) = self.outgoing.waiting.pop_stirred() else { return };
+            self.try_waiting(io, peer);
         }
     }
 
@@ -48,8 +53,8 @@ impl Node {
                     self.with_channel(io, channel, |channel, cx| channel.forget_next_onion(cx, id));
                 }
             }
-            Effect::Cleared { .. } | Effect::Settled { .. } => {}
-            Effect::Room { .. } => {}
+            Effect::Cleared { .. } => {}
+            Effect::Settled { channel, .. } | Effect::Room { channel } => self.stir_payments(channel),
             Effect::Up { channel } => self.on_channel_up(io, channel),
             Effect::Down { .. } => {}
             Effect::Ready { channel } => self.on_channel_ready(io, channel),
@@ -93,6 +98,14 @@ impl Node {
     fn on_channel_up(&mut self, io: &mut Io<'_>, key: ChannelKey) {
         self.send_channel_update(io, key);
         self.with_channel(io, key, |channel, cx| channel.follow_feerates(cx));
+        self.stir_payments(key);
+    }
+
+    /// Something has changed about a channel that payments may wait for.
+    fn stir_payments(&mut self, key: ChannelKey) {
+        if let Some(channel) = self.channels.get(&key) {
+            self.outgoing.waiting.stir(channel.peer());
+        }
     }
 
     fn on_channel_ready(&mut self, io: &mut Io<'_>, key: ChannelKey) {
@@ -114,7 +127,7 @@ impl Node {
 
     /// Answers clients that wait for a close with the transaction that did it.
     fn answer_close(&mut self, io: &mut Io<'_>, key: ChannelKey, mutual: bool) {
-        let Some(tx) = self.channels.get(&key).and_then(closing_transaction) else { return };
+        let Some(tx) = self.channels.get(&key).and_then(|channel| closing_transaction(channel)) else { return };
         for request in self.close_waiters.remove(&key).unwrap_or_default() {
             self.timers.clear(super::NodeTimer::Patience { request });
             let tx = Box::new(tx.clone());

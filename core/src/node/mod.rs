@@ -16,6 +16,7 @@ macro_rules! lend {
             rng: &mut $node.rng,
             out: $io.out,
             effects: &mut $node.effects,
+            scratch: &mut $node.scratch,
         }
     };
 }
@@ -32,8 +33,10 @@ mod peers;
 mod requests;
 mod restore;
 mod snapshot;
+mod verdicts;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 
 use crate::chain::{Backend, Chain};
 use crate::channel::{self, Channel, Cx, Effect, Opening};
@@ -104,6 +107,8 @@ pub(crate) enum NodeTimer {
     WaitBlock { request: RequestId },
     /// A client waits for an opening or a close no longer than this.
     Patience { request: RequestId },
+    /// A client waits no longer for the backend's verdict.
+    Verdict { request: RequestId },
     /// A channel's old policy counts no longer.
     OldPolicy { channel: ChannelKey },
 }
@@ -117,9 +122,11 @@ pub struct Node {
     pub(crate) chain: Chain,
     pub(crate) rng: Rng,
     pub(crate) peers: Peers,
-    pub(crate) channels: BTreeMap<ChannelKey, Channel>,
+    pub(crate) channels: BTreeMap<ChannelKey, Box<Channel>>,
     pub(crate) index: ChannelIndex,
     pub(crate) openings: BTreeMap<ChannelKey, opening::Pending>,
+    /// What the wallet keeps for openings.
+    pub(crate) holds: BTreeMap<ChannelKey, opening::HoldRow>,
     pub(crate) next_channel: u32,
     pub(crate) outgoing: Outgoing,
     pub(crate) incoming: Incoming,
@@ -130,12 +137,14 @@ pub struct Node {
     pub(crate) invoices: Invoices,
     pub(crate) wallet: Wallet,
     pub(crate) effects: Vec<Effect>,
+    pub(crate) scratch: channel::Scratch,
     pub(crate) dirty: BTreeSet<ChannelKey>,
     pub(crate) timers: Timers<NodeTimer>,
     pub(crate) queries: BTreeMap<QueryId, history::Query>,
     pub(crate) next_query: u64,
     pub(crate) transaction_queries: BTreeMap<QueryId, (RequestId, crate::wallet::TransactionsQuery)>,
     pub(crate) block_waiters: BTreeMap<RequestId, BlockHeight>,
+    pub(crate) verdict_waiters: BTreeMap<bitcoin::Txid, Vec<verdicts::Waiter>>,
     pub(crate) close_waiters: BTreeMap<ChannelKey, Vec<RequestId>>,
     pub(crate) ping_waiters: BTreeMap<NodeId, VecDeque<RequestId>>,
     pub(crate) fees_collected: crate::amount::Msat,
@@ -174,6 +183,7 @@ encode_fields!(Node {
     invoices,
     wallet,
     effects,
+    scratch,
     dirty,
     timers,
     queries,
@@ -185,6 +195,8 @@ encode_fields!(Node {
     fees_collected,
     hollow_channels,
     recent as foreign_values,
+    holds,
+    verdict_waiters as foreign_keys,
     claims as foreign_keys,
 });
 
@@ -266,8 +278,12 @@ impl Node {
 
     fn on_deadline(&mut self, io: &mut Io<'_>) {
         let now = io.clock.mono;
-        for key in std::mem::take(&mut self.dirty) {
+        // Each once, in the order of their keys. The set keeps its memory.
+        let mut next = self.dirty.first().copied();
+        while let Some(key) = next {
+            self.dirty.remove(&key);
             self.with_channel(io, key, |channel, cx| channel.flush(cx));
+            next = self.dirty.range((Bound::Excluded(key), Bound::Unbounded)).next().copied();
         }
         while let Some((node, timer)) = self.peers.pop_due(now) {
             self.on_peer_timer(io, node, timer);
@@ -289,6 +305,7 @@ impl Node {
                     io.reply(request, Err(RequestError::new(RequestError::WAIT_TIMEOUT, text)));
                 }
                 NodeTimer::Patience { request } => self.on_patience_over(io, request),
+                NodeTimer::Verdict { request } => self.on_verdict_late(io, request),
                 NodeTimer::OldPolicy { channel } => {
                     self.old_policies.remove(&channel);
                 }
@@ -329,6 +346,7 @@ impl Node {
         self.invoices.forget_request(id);
         self.block_waiters.remove(&id);
         self.timers.clear(NodeTimer::WaitBlock { request: id });
+        self.forget_verdict_waiter(id);
         self.queries.retain(|_, query| query.request() != Some(id));
     }
 

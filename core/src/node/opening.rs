@@ -13,6 +13,7 @@ use crate::mutation::{Mutation, is_active};
 use crate::request::channel::{ChannelFunded, FundChannel};
 use crate::request::{AmountOrAll, RequestError, Response};
 use crate::side::Side;
+use crate::store::{Key, RowValue, Table};
 use crate::wallet::{FundSpec, InputChoice, Pay};
 use crate::wire::{self, Feature, Message};
 
@@ -21,6 +22,25 @@ use crate::wire::{self, Feature, Message};
 pub(crate) struct Pending {
     pub(crate) opening: Opening,
     funding: Option<FundingPlan>,
+}
+
+/// Inputs that the wallet keeps for an opening under way. An opening does not survive a restart, so whoever finds this
+/// row then sets them free.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub(crate) struct HoldRow {
+    #[bincode(with_serde)]
+    pub(crate) inputs: Vec<OutPoint>,
+}
+
+impl RowValue for HoldRow {
+    const TABLE: Table = Table::Node;
+}
+
+/// The first byte of such rows' keys; the node's counters have another.
+pub(crate) const HOLD_KEY: u8 = 1;
+
+fn hold_key(channel: ChannelKey) -> Key {
+    Key::new().u8(HOLD_KEY).u32(channel.0)
 }
 
 /// How the wallet shall fund it.
@@ -78,13 +98,13 @@ impl Node {
 
     /// Too many already? What costs a peer nothing must be bounded.
     fn opening_limit(&self, node: NodeId) -> Option<&'static str> {
-        let hollow = |channel: &&Channel| channel.opener() == Side::Remote && channel.scid().is_none();
+        let hollow = |channel: &Channel| channel.opener() == Side::Remote && channel.scid().is_none();
         let of_peer = self.index.of_peer(node).filter_map(|key| self.channels.get(&key));
         if self.channels.len() + self.openings.len() >= CHANNELS_MAX {
             Some("too many channels")
         } else if self.index.of_peer(node).count() >= CHANNELS_PER_PEER_MAX {
             Some("too many channels with this peer")
-        } else if of_peer.filter(hollow).count() >= UNFUNDED_CHANNELS_PER_PEER_MAX
+        } else if of_peer.filter(|channel| hollow(channel)).count() >= UNFUNDED_CHANNELS_PER_PEER_MAX
             || self.openings.values().filter(|pending| pending.opening.peer() == node).count()
                 >= UNFUNDED_CHANNELS_PER_PEER_MAX
         {
@@ -190,6 +210,10 @@ impl Node {
                 let vout = funded.outputs_at[0];
                 // The txid must not change by signing: all our inputs are segregated witnesses.
                 let outpoint = OutPoint { txid: funded.psbt.unsigned_tx.compute_txid(), vout };
+                let inputs = funded.psbt.unsigned_tx.input.iter().map(|input| input.previous_output).collect();
+                let hold = HoldRow { inputs };
+                io.put(hold_key(key), &hold);
+                self.holds.insert(key, hold);
                 if let Some(plan) = self.openings.get_mut(&key).and_then(|pending| pending.funding.as_mut()) {
                     plan.psbt = Some((funded.psbt, vout));
                 }
@@ -199,6 +223,21 @@ impl Node {
                 io.reply(request, Err(error.into()));
                 self.abandon_opening(io, key, "the wallet cannot fund it", false);
             }
+        }
+    }
+
+    /// The wallet keeps nothing for this opening any more.
+    fn end_hold(&mut self, io: &mut Io<'_>, key: ChannelKey) {
+        if let Some(HoldRow { inputs }) = self.holds.remove(&key) {
+            self.wallet.release(&inputs, crate::wallet::RESERVE_BLOCKS, io.out);
+            io.delete::<HoldRow>(hold_key(key));
+        }
+    }
+
+    /// Openings do not survive a restart, and what was kept for them is free again.
+    pub(super) fn end_all_holds(&mut self, io: &mut Io<'_>) {
+        for key in self.holds.keys().copied().collect::<Vec<_>>() {
+            self.end_hold(io, key);
         }
     }
 
@@ -213,11 +252,14 @@ impl Node {
                 let reason = error.to_string();
                 io.note(Level::Error, "wallet", format_args!("cannot sign the funding of a channel: {reason}"));
                 self.with_channel(io, key, |channel, cx| channel.abandon(cx, &reason));
+                self.end_hold(io, key);
                 io.reply(request, Err(RequestError::generic(reason)));
                 return;
             }
         };
         self.wallet.broadcast(&tx, "funding", io.out);
+        // They are spent, and should the backend refuse it they are free.
+        self.end_hold(io, key);
         if let Some(channel) = self.channels.get(&key) {
             let funded = ChannelFunded {
                 output: vout,
@@ -326,7 +368,7 @@ impl Node {
         if channel.opener() == Side::Remote && channel.scid().is_none() {
             self.hollow_channels += 1;
         }
-        self.channels.insert(key, channel);
+        self.channels.insert(key, Box::new(channel));
     }
 
     fn abandon_opening(&mut self, io: &mut Io<'_>, key: ChannelKey, reason: &str, answer: bool) {
@@ -336,10 +378,7 @@ impl Node {
         let mut cx = lend!(self, io);
         opening.abandon(&mut cx);
         let Some(plan) = funding else { return };
-        if let Some((psbt, _)) = &plan.psbt {
-            let inputs: Vec<OutPoint> = psbt.unsigned_tx.input.iter().map(|input| input.previous_output).collect();
-            self.wallet.release(&inputs, crate::wallet::RESERVE_BLOCKS, io.out);
-        }
+        self.end_hold(io, key);
         if answer {
             io.reply(plan.request, Err(RequestError::new(RequestError::GENERIC, format!("They sent {reason}"))));
         } else {

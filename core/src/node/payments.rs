@@ -2,12 +2,14 @@
 
 use secp256k1::PublicKey;
 
+use super::pay::Cue;
 use super::{Io, Node};
 use crate::amount::Msat;
-use crate::channel::{Detail, Failure as HtlcFailure, Offer, Origin, Peeled, Refusal};
+use crate::channel::{Detail, Failure as HtlcFailure, INVALID_ONION_BLINDING, Offer, Origin, Peeled, Refusal};
 use crate::command::Level;
 use crate::ids::{BlockHeight, ChannelKey, HtlcId, PaymentHash, Preimage, ShortChannelId};
 use crate::mutation::{Mutation, is_active};
+use crate::onion::failure::Undecodable;
 use crate::onion::payload::{Final, Forward, Payload, PaymentData};
 use crate::onion::{self, Failure};
 use crate::payment::forward::{IncomingKey, Open, Veto, Wish};
@@ -75,6 +77,12 @@ impl Node {
         let Detail::Received { onion, .. } = htlc.detail.clone() else { return };
         match onion {
             Peeled::Malformed { code, sha256_of_onion } => {
+                self.with_channel(io, channel, |c, cx| c.fail_malformed_htlc(cx, id, sha256_of_onion, code));
+            }
+            // We offer no `option_route_blinding`: nobody made a path through us. BOLT 2, removing an HTLC: behind a path
+            // key there is one answer.
+            Peeled::Blinded { sha256_of_onion, .. } => {
+                let code = INVALID_ONION_BLINDING;
                 self.with_channel(io, channel, |c, cx| c.fail_malformed_htlc(cx, id, sha256_of_onion, code));
             }
             Peeled::Payload { shared_secret, payload, forward } => {
@@ -433,7 +441,9 @@ impl Node {
         let Some(row) = self.outgoing.end_part(number) else { return };
         let failure = local_failure(Failure::TemporaryChannelFailure.code(), "the connection went before it was sent");
         let state = PartState::Failed { failure, at_s: io.clock.wall.unix_s() };
-        self.end_part(io, number, PartRow { state, ..row });
+        let row = PartRow { state, ..row };
+        self.store_part(io, number, &row);
+        self.advance_payment(io, row.payment, Cue::Dropped);
     }
 
     fn read_failure(&self, row: &PartRow, failure: &HtlcFailure) -> PartFailure {
@@ -458,7 +468,7 @@ impl Node {
                             .unwrap_or_default()
                     }
                 };
-                match onion::failure::unwrap(&secrets, reason) {
+                match onion::failure::unwrap(&secrets, reason, None) {
                     Ok(attributed) => {
                         let mut raw = Vec::new();
                         attributed.failure.encode(&mut raw);
@@ -470,11 +480,12 @@ impl Node {
                             message: attributed.failure.name().to_owned(),
                         }
                     }
+                    // Where the damage comes from is known at times: that part of the route is not tried again.
                     Err(undecodable) => PartFailure {
-                        erring_index: None,
+                        erring_index: undecodable.hop().map(|hop| hop as u32 + 1),
                         code: 0,
                         raw: reason.to_vec(),
-                        by_destination: false,
+                        by_destination: undecodable == Undecodable::Empty { hop: secrets.len().saturating_sub(1) },
                         message: undecodable.to_string(),
                     },
                 }
@@ -483,9 +494,13 @@ impl Node {
     }
 
     fn end_part(&mut self, io: &mut Io<'_>, number: u64, row: PartRow) {
-        io.put(part_key(row.payment, number), &row);
-        self.answer_part(io, number, &row);
-        self.advance_payment(io, row.payment, Some((number, &row)));
+        self.store_part(io, number, &row);
+        self.advance_payment(io, row.payment, Cue::Ended(&row));
+    }
+
+    fn store_part(&mut self, io: &mut Io<'_>, number: u64, row: &PartRow) {
+        io.put(part_key(row.payment, number), row);
+        self.answer_part(io, number, row);
     }
 
     /// Writes how a payment ended and forgets it.

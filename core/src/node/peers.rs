@@ -48,38 +48,6 @@ pub(crate) fn our_features() -> Features {
         .with_optional(Feature::PaymentMetadata)
 }
 
-/// BOLT 7 address descriptor of what we see of a peer, for its `init`.
-fn remote_addr(address: &NetAddr) -> Option<([u8; 19], usize)> {
-    let mut bytes = [0; 19];
-    match address {
-        NetAddr::Ip4(ip, port) => {
-            bytes[0] = 1;
-            bytes[1..5].copy_from_slice(ip);
-            bytes[5..7].copy_from_slice(&port.to_be_bytes());
-            Some((bytes, 7))
-        }
-        NetAddr::Ip6(ip, port) => {
-            bytes[0] = 2;
-            bytes[1..17].copy_from_slice(ip);
-            bytes[17..19].copy_from_slice(&port.to_be_bytes());
-            Some((bytes, 19))
-        }
-        NetAddr::Tor3(..) | NetAddr::Dns(..) => None,
-    }
-}
-
-fn parse_remote_addr(bytes: &[u8]) -> Option<NetAddr> {
-    match bytes {
-        [1, rest @ ..] if rest.len() == 6 => {
-            Some(NetAddr::Ip4(rest[..4].try_into().ok()?, u16::from_be_bytes([rest[4], rest[5]])))
-        }
-        [2, rest @ ..] if rest.len() == 18 => {
-            Some(NetAddr::Ip6(rest[..16].try_into().ok()?, u16::from_be_bytes([rest[16], rest[17]])))
-        }
-        _ => None,
-    }
-}
-
 /// A peer's words, as far as people need them.
 fn peer_text(data: &[u8]) -> String {
     String::from_utf8_lossy(&data[..data.len().min(PEER_TEXT_MAX)]).into_owned()
@@ -114,7 +82,14 @@ impl Node {
         }
         io.note_peer(Level::Debug, "peer", node, format_args!("connected as {conn}"));
         let features = self.features.to_wire();
-        let seen = remote_addr(&address);
+        // BOLT 1: we tell a peer where it comes from if that is an address of the internet.
+        let mut seen = [0; wire::address::DESCRIPTOR_SIZE_MAX];
+        let mut descriptor = wire::Cursor::new(&mut seen);
+        let told = matches!(address, NetAddr::Ip4(..) | NetAddr::Ip6(..));
+        let seen_len = match wire::address::write(&address, &mut descriptor) {
+            Ok(()) if told => Some(descriptor.position()),
+            _ => None,
+        };
         let chain_hash = self.config.network.chain_hash();
         self.peers.connected(node, conn, direction, address, now);
         io.send(
@@ -123,7 +98,7 @@ impl Node {
                 globalfeatures: &[],
                 features: &features,
                 networks: Some(wire::Rest(&chain_hash.0)),
-                remote_addr: seen.as_ref().map(|(bytes, len)| wire::Rest(&bytes[..*len])),
+                remote_addr: seen_len.map(|len| wire::Rest(&seen[..len])),
             },
         );
     }
@@ -256,7 +231,7 @@ impl Node {
                 return self.warn_and_cut(io, node, conn, ChannelId::ALL, &text);
             }
         }
-        let remote_addr = init.remote_addr.and_then(|wire::Rest(bytes)| parse_remote_addr(bytes));
+        let remote_addr = init.remote_addr.and_then(|wire::Rest(bytes)| wire::address::read_one(bytes));
         self.peers.initialised(node, RemoteInit { features, remote_addr }, io.clock.mono);
         io.note_peer(Level::Info, "peer", node, format_args!("connected"));
         self.store_addresses(io, node);
@@ -324,7 +299,10 @@ impl Node {
             Message::OpenChannel(_) => self.on_open_channel(io, node, conn, message),
             Message::Unknown { .. } | Message::PeerStorage(_) | Message::PeerStorageRetrieval(_) => {}
             Message::OnionMessage(_) => {}
-            _ if (256..512).contains(&message.message_type()) => {
+            // BOLT 7 numbers `announcement_signatures` among the gossip, but it is between the two ends of a channel.
+            _ if (256..512).contains(&message.message_type())
+                && !matches!(message, Message::AnnouncementSignatures(_)) =>
+            {
                 // Gossip of others is the router's; a node without one has nothing to answer.
             }
             _ => match channel_id_of(message) {

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::chain::{BlockRow, ClaimRow};
+use super::pay::Cue;
 use super::peers::{PeerRow, our_features};
-use super::{ChannelIndex, Io, Node};
+use super::{ChannelIndex, Io, Node, opening};
 use crate::amount::Msat;
 use crate::chain::{Backend, Chain, Tip};
 use crate::channel::{ChannelConfig, Detail, HtlcState, Origin, Policy, Stored, rows};
@@ -109,6 +110,7 @@ fn channel_config(config: &Config, node_id: NodeId) -> ChannelConfig {
 #[derive(Default)]
 struct Gathered {
     facts: FactsRow,
+    holds: BTreeMap<ChannelKey, opening::HoldRow>,
     channels: BTreeMap<ChannelKey, Stored>,
     payments: BTreeMap<u64, PaymentRow>,
     ended: BTreeSet<u64>,
@@ -126,7 +128,14 @@ struct Gathered {
 impl Gathered {
     fn take(&mut self, row: &Row<'_>, wallet: &mut Wallet, invoices: &mut Invoices) -> Result<(), RowError> {
         match row.table {
-            Table::Node => self.facts = row.decode()?,
+            Table::Node => match row.key {
+                [opening::HOLD_KEY, channel @ ..] => {
+                    let bad = |_| RowError::BadKey { table: Table::Node };
+                    let channel = u32::from_be_bytes(channel.try_into().map_err(bad)?);
+                    self.holds.insert(ChannelKey(channel), row.decode()?);
+                }
+                _ => self.facts = row.decode()?,
+            },
             Table::Channel | Table::Commitment | Table::Htlc | Table::Onion | Table::Secret | Table::Signature => {
                 self.channels.entry(rows::channel_of(row)?).or_default().take(row)?;
             }
@@ -224,6 +233,7 @@ impl Node {
             channels: BTreeMap::new(),
             index: ChannelIndex::default(),
             openings: BTreeMap::new(),
+            holds: gathered.holds,
             next_channel: gathered.facts.next_channel,
             outgoing,
             incoming: Incoming::default(),
@@ -234,12 +244,14 @@ impl Node {
             invoices,
             wallet,
             effects: Vec::new(),
+            scratch: crate::channel::Scratch::default(),
             dirty: BTreeSet::new(),
             timers: Timers::default(),
             queries: BTreeMap::new(),
             next_query: 0,
             transaction_queries: BTreeMap::new(),
             block_waiters: BTreeMap::new(),
+            verdict_waiters: BTreeMap::new(),
             close_waiters: BTreeMap::new(),
             ping_waiters: BTreeMap::new(),
             fees_collected: gathered.facts.fees_collected,
@@ -277,6 +289,7 @@ impl Node {
         for outpoint in self.claims.keys() {
             io.out.emit(Command::Watch(Watch::Spend(*outpoint)));
         }
+        self.end_all_holds(io);
         self.reconcile_parts(io);
         self.present_incoming(io);
         self.settle(io);
@@ -312,7 +325,7 @@ impl Node {
         }
         // Payments whose process ended between two parts have nobody to drive them on.
         for index in self.outgoing.indices().collect::<Vec<_>>() {
-            self.advance_payment(io, index, None);
+            self.advance_payment(io, index, Cue::Again);
         }
     }
 

@@ -50,10 +50,18 @@ pub fn blind<T: AsRef<[u8]>>(
     Some(BlindedPath { first_path_key, hops: blinded })
 }
 
-/// The factor between a node's key and its blinded key: the signer applies it before the ECDH with an onion's ephemeral
-/// key.
+/// The factor between a node's key and its blinded key.
 pub fn node_tweak(shared_secret: &SharedSecret) -> Option<Scalar> {
     Scalar::from_be_bytes(derive("blinded_node_id", shared_secret)).ok()
+}
+
+/// The point for the signer's ECDH with an onion that came with a path key; `shared_secret` is that of the path key.
+///
+/// The onion was made for the blinded key, the node's key times the factor. Key times factor times ephemeral key is the
+/// same point whichever two are multiplied first, so the factor goes onto the public one: the node's key never leaves the
+/// signer, which needs to know nothing of blinding.
+pub fn blinded_ephemeral(ephemeral: &PublicKey, shared_secret: &SharedSecret) -> Option<PublicKey> {
+    ephemeral.mul_tweak(SECP256K1, &node_tweak(shared_secret)?).ok()
 }
 
 /// The path key for the next hop, unless the data of this hop overrides it.

@@ -6,8 +6,8 @@ use secp256k1::ecdh;
 use secp256k1::{PublicKey, SECP256K1, SecretKey};
 
 use super::keys::{blinding_factor, derive, hmac, xor_stream};
-use super::tlv::{bigsize_len, write_bigsize};
 use super::{HMAC_BYTES, PAYLOADS, PAYLOADS_BYTES, Packet, SharedSecret};
+use crate::wire::{BigSize, Cursor};
 
 /// A packet and what its sender must keep.
 pub struct Built {
@@ -112,7 +112,7 @@ pub fn build<P: AsRef<[u8]>>(
 
 /// How far a hop shifts the payloads: length, payload, HMAC.
 fn shift(payload_bytes: usize) -> usize {
-    bigsize_len(payload_bytes as u64) + payload_bytes + HMAC_BYTES
+    BigSize(payload_bytes as u64).size() + payload_bytes + HMAC_BYTES
 }
 
 /// Encrypts the layers, last hop first, and returns the HMAC for the first hop.
@@ -129,9 +129,13 @@ fn wrap_layers<P: AsRef<[u8]>>(
         let payload = payload.as_ref();
         let shift = shift(payload.len());
         mix.copy_within(..PAYLOADS_BYTES - shift, shift);
-        let at = write_bigsize(mix, payload.len() as u64);
-        mix[at..at + payload.len()].copy_from_slice(payload);
-        mix[at + payload.len()..shift].copy_from_slice(&next_hmac);
+        let mut front = Cursor::new(&mut mix[..shift]);
+        let length = BigSize(payload.len() as u64);
+        length
+            .write(&mut front)
+            .and_then(|()| front.put(payload))
+            .and_then(|()| front.put(&next_hmac))
+            .expect("the shift has room for length, payload and HMAC");
         xor_stream(&derive("rho", shared_secret), 0, mix);
         if index == payloads.len() - 1 {
             mix[PAYLOADS_BYTES - filler.len()..].copy_from_slice(filler);

@@ -2,11 +2,12 @@
 
 use std::fmt;
 
+use super::attribution::{ATTRIBUTED_HOPS_MAX, Attribution};
 use super::keys::{derive, hmac, same, xor_stream};
-use super::tlv::{push_bigsize, read_bigsize};
 use super::{HMAC_BYTES, HOPS_MAX, SharedSecret};
 use crate::amount::Msat;
 use crate::ids::BlockHeight;
+use crate::wire::BigSize;
 
 /// Set when the failing hop could not read the onion, so that its upstream peer had to report.
 pub const BADONION: u16 = 0x8000;
@@ -66,11 +67,11 @@ macro_rules! failures {
                 }
             }
 
-            /// The name of a code, if it has one.
-            fn name_of(code: u16) -> Option<&'static str> {
+            /// The name of a code, as lightning tools print it.
+            pub fn name_of(code: u16) -> &'static str {
                 match code {
-                    $($code => Some($name),)*
-                    _ => None,
+                    $($code => $name,)*
+                    _ => "WIRE_UNKNOWN_FAILURE",
                 }
             }
 
@@ -173,7 +174,7 @@ failures! {
 impl Failure {
     /// Its name, as lightning tools print it.
     pub fn name(&self) -> &'static str {
-        Failure::name_of(self.code()).unwrap_or("WIRE_UNKNOWN_FAILURE")
+        Failure::name_of(self.code())
     }
 
     /// Whether all of these flags are set.
@@ -268,11 +269,11 @@ impl Field for Msat {
 /// The only bare number of 64 bits is a record's type, which is a bigsize.
 impl Field for u64 {
     fn write(&self, out: &mut Vec<u8>) {
-        push_bigsize(out, *self);
+        BigSize(*self).push(out);
     }
     fn read(data: &mut &[u8]) -> Option<u64> {
-        let (value, len) = read_bigsize(data)?;
-        *data = &data[len..];
+        let (value, rest) = BigSize::split(data).ok()?;
+        *data = rest;
         Some(value)
     }
 }
@@ -319,20 +320,54 @@ pub struct Attributed {
     pub failure: Failure,
 }
 
-/// No hop's HMAC fits, or the authentic message has no code: some hop on the path damages failures.
+/// A failure without a code: some hop on the path damages failures. Hops are counted as in [`Attributed`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Undecodable;
+pub enum Undecodable {
+    /// The hop's own HMAC fits, so the message is its own, but there is no failure inside.
+    Empty {
+        /// The hop.
+        hop: usize,
+    },
+    /// No hop's HMAC fits. By the attribution data, this hop or the one behind it did the damage.
+    Damaged {
+        /// The last hop that is consistent with what it sent.
+        hop: usize,
+    },
+    /// No hop's HMAC fits, and nothing tells where that comes from.
+    Unknown,
+}
+
+impl Undecodable {
+    /// Where the damage was done, as far as it is known: the channel behind this hop is to be avoided.
+    pub fn hop(&self) -> Option<usize> {
+        match self {
+            Undecodable::Empty { hop } | Undecodable::Damaged { hop } => Some(*hop),
+            Undecodable::Unknown => None,
+        }
+    }
+}
 
 impl fmt::Display for Undecodable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the failure cannot be decrypted: a node on the path damaged it")
+        match self {
+            Undecodable::Empty { hop } => write!(f, "hop {} sent a failure without a code", hop + 1),
+            Undecodable::Damaged { hop } => {
+                write!(f, "the failure cannot be decrypted: hop {} or the one behind it damaged it", hop + 1)
+            }
+            Undecodable::Unknown => f.write_str("the failure cannot be decrypted: a node on the path damaged it"),
+        }
     }
 }
 
 impl std::error::Error for Undecodable {}
 
-/// Finds out, at the origin, who failed the payment and why. `shared_secrets` are those of the route, nearest hop first.
-pub fn unwrap(shared_secrets: &[SharedSecret], reason: &[u8]) -> Result<Attributed, Undecodable> {
+/// Finds out, at the origin, who failed the payment and why. `shared_secrets` are those of the route, nearest hop first;
+/// `attribution` is what came with the `reason`, if anything did.
+pub fn unwrap(
+    shared_secrets: &[SharedSecret],
+    reason: &[u8],
+    attribution: Option<&Attribution>,
+) -> Result<Attributed, Undecodable> {
     let mut packet = reason.to_vec();
     let mut found = None;
     // BOLT 4, origin node: the number of tries is constant, so that the time until the origin tries again does not tell
@@ -347,8 +382,25 @@ pub fn unwrap(shared_secrets: &[SharedSecret], reason: &[u8]) -> Result<Attribut
     }
     match found {
         Some((hop, Some(failure))) => Ok(Attributed { hop, failure }),
-        Some((_, None)) | None => Err(Undecodable),
+        Some((hop, None)) => Err(Undecodable::Empty { hop }),
+        None => Err(attribution
+            .and_then(|attribution| damaged_at(shared_secrets, reason, attribution))
+            .map_or(Undecodable::Unknown, |hop| Undecodable::Damaged { hop })),
     }
+}
+
+/// The last hop whose HMAC in the attribution data fits what it sent: what came to it no longer fits, so either it
+/// damaged that before it added its own HMAC, or the hop behind it did after. The first hop where not even its own fits.
+fn damaged_at(shared_secrets: &[SharedSecret], reason: &[u8], attribution: &Attribution) -> Option<usize> {
+    let last = shared_secrets.len().checked_sub(1).filter(|last| *last < ATTRIBUTED_HOPS_MAX)?;
+    let (mut packet, mut attribution) = (reason.to_vec(), attribution.clone());
+    for (hop, shared_secret) in shared_secrets.iter().enumerate() {
+        rewrap(&mut packet, shared_secret);
+        if attribution.take_hop(shared_secret, last - hop, &packet).is_none() {
+            return Some(hop.saturating_sub(1));
+        }
+    }
+    Some(last)
 }
 
 /// Outer `None`: the HMAC is not this hop's. Inner `None`: it is, but there is no failure inside.

@@ -11,7 +11,7 @@ pub mod failure;
 mod keys;
 pub mod payload;
 mod peel;
-pub mod tlv;
+pub mod recipient;
 
 #[cfg(test)]
 mod tests;

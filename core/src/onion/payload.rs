@@ -3,9 +3,10 @@
 use std::fmt;
 
 use super::Failure;
-use super::tlv::{Malformed, Record, Records, push_record, read_tu32, read_tu64, tu64};
 use crate::amount::Msat;
 use crate::ids::{BlockHeight, PaymentSecret, Point, Preimage, ShortChannelId};
+use crate::wire::codec::{read_tu32, read_tu64, truncated};
+use crate::wire::tlv::{Record, Stream, TlvError, push_record};
 
 /// Types of the records. Keysend is not in the BOLTs, but common.
 mod kind {
@@ -148,9 +149,10 @@ impl InvalidPayload {
     }
 }
 
-impl From<Malformed> for InvalidPayload {
-    fn from(malformed: Malformed) -> InvalidPayload {
-        InvalidPayload { kind: malformed.kind, offset: offset_u16(malformed.offset), why: Why::Stream }
+impl From<TlvError> for InvalidPayload {
+    fn from(error: TlvError) -> InvalidPayload {
+        let (kind, offset) = error.place();
+        InvalidPayload { kind, offset: offset_u16(offset), why: Why::Stream }
     }
 }
 
@@ -197,7 +199,7 @@ struct Fields<'a> {
 impl<'a> Fields<'a> {
     fn read(stream: &'a [u8]) -> Result<Fields<'a>, InvalidPayload> {
         let mut fields = Fields::default();
-        for record in Records::new(stream) {
+        for record in Stream::new(stream) {
             fields.set(record?)?;
         }
         Ok(fields)
@@ -308,29 +310,29 @@ impl<'a> Payload<'a> {
         match self {
             Payload::Forward(forward) => {
                 push_amounts(forward.amt_to_forward, forward.outgoing_cltv_value, out);
-                push_record(out, kind::SHORT_CHANNEL_ID, &forward.short_channel_id.0.to_be_bytes());
+                push_record(kind::SHORT_CHANNEL_ID, &forward.short_channel_id.0.to_be_bytes(), out);
             }
             Payload::Final(last) => {
                 push_amounts(last.amt_to_forward, last.outgoing_cltv_value, out);
                 if let Some(data) = &last.payment_data {
                     let mut value = data.payment_secret.0.to_vec();
-                    value.extend_from_slice(tu64(&data.total_msat.0.to_be_bytes()));
-                    push_record(out, kind::PAYMENT_DATA, &value);
+                    value.extend_from_slice(truncated(&data.total_msat.0.to_be_bytes()));
+                    push_record(kind::PAYMENT_DATA, &value, out);
                 }
                 if let Some(metadata) = last.payment_metadata {
-                    push_record(out, kind::PAYMENT_METADATA, metadata);
+                    push_record(kind::PAYMENT_METADATA, metadata, out);
                 }
             }
             Payload::Blinded(blinded) => {
                 if let Some(amounts) = &blinded.amounts {
                     push_amounts(amounts.amt_to_forward, amounts.outgoing_cltv_value, out);
                 }
-                push_record(out, kind::ENCRYPTED_RECIPIENT_DATA, blinded.encrypted_recipient_data);
+                push_record(kind::ENCRYPTED_RECIPIENT_DATA, blinded.encrypted_recipient_data, out);
                 if let Some(path_key) = &blinded.current_path_key {
-                    push_record(out, kind::CURRENT_PATH_KEY, &path_key.0);
+                    push_record(kind::CURRENT_PATH_KEY, &path_key.0, out);
                 }
                 if let Some(amounts) = &blinded.amounts {
-                    push_record(out, kind::TOTAL_AMOUNT_MSAT, tu64(&amounts.total_amount_msat.0.to_be_bytes()));
+                    push_record(kind::TOTAL_AMOUNT_MSAT, truncated(&amounts.total_amount_msat.0.to_be_bytes()), out);
                 }
             }
         }
@@ -340,22 +342,22 @@ impl<'a> Payload<'a> {
             _ => None,
         };
         let before = custom.partition_point(|(kind, _)| *kind < kind::KEYSEND_PREIMAGE);
-        custom[..before].iter().for_each(|(kind, value)| push_record(out, *kind, value));
+        custom[..before].iter().for_each(|(kind, value)| push_record(*kind, value, out));
         if let Some(preimage) = keysend {
-            push_record(out, kind::KEYSEND_PREIMAGE, &preimage.0);
+            push_record(kind::KEYSEND_PREIMAGE, &preimage.0, out);
         }
-        custom[before..].iter().for_each(|(kind, value)| push_record(out, *kind, value));
+        custom[before..].iter().for_each(|(kind, value)| push_record(*kind, value, out));
     }
 }
 
 fn push_amounts(amt_to_forward: Msat, outgoing_cltv_value: BlockHeight, out: &mut Vec<u8>) {
-    push_record(out, kind::AMT_TO_FORWARD, tu64(&amt_to_forward.0.to_be_bytes()));
-    push_record(out, kind::OUTGOING_CLTV_VALUE, tu64(&u64::from(outgoing_cltv_value.0).to_be_bytes()));
+    push_record(kind::AMT_TO_FORWARD, truncated(&amt_to_forward.0.to_be_bytes()), out);
+    push_record(kind::OUTGOING_CLTV_VALUE, truncated(&u64::from(outgoing_cltv_value.0).to_be_bytes()), out);
 }
 
 /// The records that applications put into a payload, such as the message of a keysend.
 pub fn custom_records(stream: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
-    Records::new(stream)
+    Stream::new(stream)
         .map_while(Result::ok)
         .filter(|record| record.kind >= CUSTOM_KIND_MIN && record.kind != kind::KEYSEND_PREIMAGE)
         .map(|record| (record.kind, record.value))

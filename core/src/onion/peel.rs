@@ -7,8 +7,8 @@ use secp256k1::{PublicKey, SECP256K1};
 
 use super::keys::{blinding_factor, derive, hmac, same, xor_stream};
 use super::payload::InvalidPayload;
-use super::tlv::read_bigsize;
 use super::{Failure, HMAC, HMAC_BYTES, PAYLOADS, PAYLOADS_BYTES, Packet, SharedSecret};
+use crate::wire::BigSize;
 
 /// An onion that this hop cannot open: it goes back by `update_fail_malformed_htlc`, never encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
@@ -155,7 +155,8 @@ impl<'a> Onion<'a> {
 
         // No type and offset describe a wrong length, so both are 0, as other nodes answer.
         let cut_wrongly = PeelError::Payload(InvalidPayload::LENGTH);
-        let (len, at) = read_bigsize(&stream[..PAYLOADS_BYTES]).ok_or(cut_wrongly)?;
+        let (len, rest) = BigSize::split(&stream[..PAYLOADS_BYTES]).map_err(|_| cut_wrongly)?;
+        let at = PAYLOADS_BYTES - rest.len();
         let room = PAYLOADS_BYTES - HMAC_BYTES - at;
         let len = usize::try_from(len).ok().filter(|len| (2..=room).contains(len)).ok_or(cut_wrongly)?;
         let end = at + len + HMAC_BYTES;

@@ -1,21 +1,18 @@
 //! The onion against the specification's vectors, and against itself.
 
-use secp256k1::{PublicKey, Scalar, SecretKey, ecdh};
+use secp256k1::{PublicKey, SecretKey, ecdh};
 use serde_json::Value;
 
 use super::attribution::{ATTRIBUTED_HOPS_MAX, Attribution};
 use super::failure::{Attributed, BADONION, NODE, PERM, UPDATE, Undecodable};
-use super::tlv::{push_record, read_bigsize};
 use super::*;
 use crate::amount::Msat;
 use crate::ids::{BlockHeight, hex_array};
+use crate::vectors;
+use crate::wire::BigSize;
 
+mod blinded;
 mod properties;
-
-fn vector(name: &str) -> Value {
-    let path = format!("{}/../tests/vectors/bolt04/{name}.json", env!("CARGO_MANIFEST_DIR"));
-    serde_json::from_str(&std::fs::read_to_string(&path).expect("the vectors are in the tree")).expect("a JSON file")
-}
 
 fn text(value: &Value) -> &str {
     value.as_str().expect("a string")
@@ -39,9 +36,9 @@ fn point(value: &Value) -> PublicKey {
 
 /// Vectors print payloads with their length.
 fn without_length(payload: Vec<u8>) -> Vec<u8> {
-    let (len, at) = read_bigsize(&payload).expect("a length");
-    assert_eq!(len as usize, payload.len() - at);
-    payload[at..].to_vec()
+    let (len, rest) = BigSize::split(&payload).expect("a length");
+    assert_eq!(len as usize, rest.len());
+    rest.to_vec()
 }
 
 fn shared_secret(key: &SecretKey, point: &PublicKey) -> SharedSecret {
@@ -50,7 +47,7 @@ fn shared_secret(key: &SecretKey, point: &PublicKey) -> SharedSecret {
 
 #[test]
 fn the_specification_s_onion_is_built_and_peeled() {
-    let data = &vector("onion")["cases"][0]["data"];
+    let data = &vectors::file("bolt04/onion")["cases"][0]["data"];
     let generate = &data["generate"];
     let associated_data = bytes(&generate["associated_data"]);
     let payloads: Vec<Vec<u8>> =
@@ -77,7 +74,7 @@ fn the_specification_s_onion_is_built_and_peeled() {
 
 #[test]
 fn the_specification_s_error_travels_back() {
-    let data = &vector("onion-error")["cases"][0]["data"];
+    let data = &vectors::file("bolt04/onion-error")["cases"][0]["data"];
     let hops = list(&data["generate"]["hops"]);
     let secrets: Vec<SharedSecret> = hops.iter().map(|hop| array(&hop["hop_shared_secret"])).collect();
     for (hop, secret) in hops.iter().zip(&secrets) {
@@ -91,16 +88,16 @@ fn the_specification_s_error_travels_back() {
         failure::rewrap(&mut reason, secret);
     }
     assert_eq!(reason, bytes(&data["errorpacket"]));
-    let attributed = failure::unwrap(&secrets, &reason).expect("hop 4 reports");
+    let attributed = failure::unwrap(&secrets, &reason, None).expect("hop 4 reports");
     assert_eq!(attributed, Attributed { hop: 4, failure: Failure::TemporaryNodeFailure });
 
     reason[40] ^= 1;
-    assert_eq!(failure::unwrap(&secrets, &reason), Err(Undecodable));
+    assert_eq!(failure::unwrap(&secrets, &reason, None), Err(Undecodable::Unknown));
 }
 
 #[test]
 fn every_failure_code_has_its_name_flags_and_data() {
-    let file = vector("failure-codes");
+    let file = vectors::file("bolt04/failure-codes");
     let cases = list(&file["cases"]);
     assert_eq!(cases.len(), Failure::CODES.len());
     for case in cases {
@@ -160,7 +157,7 @@ fn a_malformed_report_becomes_a_failure_only_with_badonion() {
 
 #[test]
 fn attribution_data_travels_back_with_a_failure() {
-    let file = vector("attributable-errors");
+    let file = vectors::file("bolt04/attributable-errors");
     let case = &file["cases"][0];
     let hops = list(&case["hops_from_erring_node"]);
     let message = bytes(&case["encoded_failure_message"]);
@@ -181,7 +178,7 @@ fn attribution_data_travels_back_with_a_failure() {
 
     // The hops report from the last to the first, the origin reads from the first to the last.
     let secrets: Vec<SharedSecret> = hops.iter().rev().map(|hop| array(&hop["shared_secret"])).collect();
-    let attributed = failure::unwrap(&secrets, &packet).expect("the last hop reports");
+    let attributed = failure::unwrap(&secrets, &packet, None).expect("the last hop reports");
     assert_eq!(attributed.hop, 4);
     let details = Failure::IncorrectOrUnknownPaymentDetails { htlc_msat: Msat(100), height: BlockHeight(800_000) };
     assert_eq!(attributed.failure, details);
@@ -194,8 +191,53 @@ fn attribution_data_travels_back_with_a_failure() {
 }
 
 #[test]
+fn a_damaged_failure_tells_where_it_was_damaged() {
+    let secrets: Vec<SharedSecret> = (1..=5).map(|hop| [hop; 32]).collect();
+    // How a failure of the last hop comes back if `damage` happens at a hop, before or after its own HMACs.
+    let travel = |at: usize, before: bool, damage: &dyn Fn(&mut Vec<u8>)| {
+        let mut packet = failure::seal(&Failure::MppTimeout, &secrets[4]);
+        let mut attribution = Attribution::default();
+        for (hop, secret) in secrets.iter().enumerate().rev() {
+            if hop == at && before {
+                damage(&mut packet);
+            }
+            attribution.add_hop(secret, 1, &packet);
+            failure::rewrap(&mut packet, secret);
+            if hop == at && !before {
+                damage(&mut packet);
+            }
+        }
+        failure::unwrap(&secrets, &packet, Some(&attribution))
+    };
+    let garble = |packet: &mut Vec<u8>| packet[100] ^= 1;
+    let cut = |packet: &mut Vec<u8>| packet.truncate(20);
+    for damage in [&garble as &dyn Fn(&mut Vec<u8>), &cut] {
+        for at in 0..5 {
+            assert_eq!(travel(at, true, damage), Err(Undecodable::Damaged { hop: at }), "before hop {at}");
+            let blamed = at.saturating_sub(1);
+            assert_eq!(travel(at, false, damage), Err(Undecodable::Damaged { hop: blamed }), "after hop {at}");
+        }
+    }
+    let sound = travel(9, true, &garble);
+    assert_eq!(sound, Ok(Attributed { hop: 4, failure: Failure::MppTimeout }));
+    assert_eq!(failure::unwrap(&secrets, &[7; 10], None), Err(Undecodable::Unknown));
+    assert_eq!(failure::unwrap(&[], &[7; 10], Some(&Attribution::default())), Err(Undecodable::Unknown));
+    let long = vec![[1; 32]; ATTRIBUTED_HOPS_MAX + 1];
+    assert_eq!(failure::unwrap(&long, &[7; 10], Some(&Attribution::default())), Err(Undecodable::Unknown));
+
+    // A hop that authenticates nonsense is known by that.
+    for message in [&[][..], &[0x20]] {
+        let mut packet = failure::seal_message(message, 256, &secrets[2]);
+        secrets[..3].iter().rev().for_each(|secret| failure::rewrap(&mut packet, secret));
+        let empty = failure::unwrap(&secrets, &packet, None).expect_err("no code");
+        assert_eq!((empty, empty.hop()), (Undecodable::Empty { hop: 2 }, Some(2)));
+    }
+    assert_eq!(Undecodable::Unknown.hop(), None);
+}
+
+#[test]
 fn attribution_data_travels_back_with_a_preimage() {
-    let file = vector("attributable-errors");
+    let file = vectors::file("bolt04/attributable-errors");
     let secrets: Vec<SharedSecret> =
         list(&file["cases"][0]["hops_from_erring_node"]).iter().map(|hop| array(&hop["shared_secret"])).collect();
     let mut attribution = Attribution::default();
@@ -210,124 +252,4 @@ fn attribution_data_travels_back_with_a_preimage() {
         assert_eq!(attribution.take_hop(secret, 4 - index, b""), Some(5 - index as u32));
     }
     assert_eq!(attribution.take_hop(&secrets[0], ATTRIBUTED_HOPS_MAX, b""), None, "no HMAC reaches that far");
-}
-
-#[test]
-fn a_route_is_blinded_and_unblinded() {
-    let data = &vector("route-blinding")["cases"][0]["data"];
-    let hops = list(&data["generate"]["hops"]);
-    // Two paths, one behind the other: Bob to Carol, Dave to Eve.
-    for path in [&hops[..2], &hops[2..]] {
-        let input = path.iter().map(|hop| (point(&hop["node_id"]), bytes(&hop["encoded_tlvs"])));
-        let blinded = blinding::blind(&array(&path[0]["session_key"]), input).expect("a good key");
-        assert_eq!(blinded.first_path_key, point(&path[0]["path_key"]));
-        for (hop, expected) in blinded.hops.iter().zip(path) {
-            assert_eq!(hop.blinded_node_id, point(&expected["blinded_node_id"]));
-            assert_eq!(hop.encrypted_recipient_data, bytes(&expected["encrypted_data"]));
-            assert_eq!(keys::derive("rho", &array(&expected["shared_secret"])), array(&expected["rho"]));
-        }
-    }
-    for (hop, made) in list(&data["unblind"]["hops"]).iter().zip(hops) {
-        let key = SecretKey::from_slice(&bytes(&hop["node_privkey"])).expect("a key");
-        let path_key = point(&hop["path_key"]);
-        let secret = shared_secret(&key, &path_key);
-        assert_eq!(secret, array(&made["shared_secret"]));
-        let blinded = key.mul_tweak(&blinding::node_tweak(&secret).expect("in range")).expect("in range");
-        assert_eq!(blinded.secret_bytes().to_vec(), bytes(&hop["blinded_privkey"]));
-        let mut encrypted = bytes(&made["encrypted_data"]);
-        assert_eq!(blinding::open(&secret, &mut encrypted), Some(&bytes(&hop["decrypted_data"])[..]));
-        if let Some(next) = hop.get("next_path_key") {
-            assert_eq!(blinding::next_path_key(&path_key, &secret), Some(point(next)));
-        }
-        let mut damaged = bytes(&made["encrypted_data"]);
-        damaged[0] ^= 1;
-        assert_eq!(blinding::open(&secret, &mut damaged), None);
-    }
-    assert_eq!(blinding::open(&[1; 32], &mut [0; 15]), None, "too short for a tag");
-}
-
-#[test]
-fn an_onion_over_a_blinded_path_is_built_and_peeled() {
-    let data = &vector("blinded-payment-onion")["cases"][0]["data"];
-    let generate = &data["generate"];
-    let associated_data = bytes(&generate["associated_data"]);
-    let payloads: Vec<Vec<u8>> =
-        list(&generate["full_route"]["hops"]).iter().map(|hop| without_length(bytes(&hop["payload"]))).collect();
-    let keys = list(&generate["full_route"]["hops"]).iter().map(|hop| point(&hop["pubkey"]));
-    let built = build(&array(&generate["session_key"]), keys.zip(&payloads), &associated_data).expect("it fits");
-    assert_eq!(built.packet.to_vec(), bytes(&generate["onion"]));
-
-    let hops = list(&data["decrypt"]["hops"]);
-    let mut scratch = Scratch::default();
-    for (index, hop) in hops.iter().enumerate() {
-        let packet: Packet = array(&hop["onion"]);
-        let onion = Onion::parse(&packet).expect("a good onion");
-        // The introduction node is addressed by its own key, those behind it by their blinded keys.
-        let path_key = (index >= 2).then(|| point(&hops[index - 1]["next_path_key"]));
-        let secret =
-            onion_secret(&SecretKey::from_slice(&bytes(&hop["node_privkey"])).expect("a key"), path_key, &onion);
-        let peeled = onion.peel(&secret, &associated_data, &mut scratch).expect("authentic");
-        assert_eq!(peeled.payload, payloads[index]);
-        let payload = Payload::decode(peeled.payload, peeled.next.is_none()).expect("a good payload");
-        assert_eq!(matches!(payload, Payload::Blinded(_)), index > 0, "only the first hop is in the clear");
-        let mut again = Vec::new();
-        payload.encode(&mut again);
-        assert_eq!(again, payloads[index]);
-        if let Some(next) = peeled.next {
-            assert_eq!(next.packet().expect("a point"), array::<PACKET_BYTES>(&hops[index + 1]["onion"]));
-        }
-    }
-}
-
-/// The shared secret of a hop with an onion; behind a path key it opens the onion with its blinded key.
-fn onion_secret(key: &SecretKey, path_key: Option<PublicKey>, onion: &Onion<'_>) -> SharedSecret {
-    let tweak = match path_key {
-        Some(path_key) => blinding::node_tweak(&shared_secret(key, &path_key)).expect("in range"),
-        None => Scalar::ONE,
-    };
-    shared_secret(&key.mul_tweak(&tweak).expect("in range"), &onion.ephemeral())
-}
-
-#[test]
-fn an_onion_message_is_built_and_peeled() {
-    let data = &vector("blinded-onion-message")["cases"][0]["data"];
-    for hop in list(&data["generate"]["hops"]) {
-        assert_eq!(keys::derive("rho", &array(&hop["ss"])), array(&hop["rho"]));
-        let mut encrypted = bytes(&hop["encrypted_recipient_data"]);
-        assert_eq!(blinding::open(&array(&hop["ss"]), &mut encrypted), Some(&bytes(&hop["encrypted_data_tlv"])[..]));
-    }
-    let hops = list(&data["route"]["hops"]);
-    let payloads: Vec<Vec<u8>> = hops
-        .iter()
-        .enumerate()
-        .map(|(index, hop)| {
-            let mut payload = Vec::new();
-            if index == hops.len() - 1 {
-                push_record(&mut payload, 1, &bytes(&data["onionmessage"]["unknown_tag_1"]));
-            }
-            push_record(&mut payload, 4, &bytes(&hop["encrypted_recipient_data"]));
-            payload
-        })
-        .collect();
-    let keys = hops.iter().map(|hop| point(&hop["blinded_node_id"]));
-    let built = build(&array(&data["generate"]["session_key"]), keys.zip(&payloads), b"").expect("it fits");
-    assert_eq!(built.packet.to_vec(), bytes(&data["onionmessage"]["onion_message_packet"]));
-
-    let mut scratch = Scratch::default();
-    let mut packet = built.packet;
-    for (index, hop) in list(&data["decrypt"]["hops"]).iter().enumerate() {
-        // Type 513, path key, length, packet.
-        let message = bytes(&hop["onion_message"]);
-        assert_eq!(message[37..], packet);
-        let path_key = PublicKey::from_slice(&message[2..35]).expect("a point");
-        let onion = Onion::parse(&packet).expect("a good onion");
-        let secret =
-            onion_secret(&SecretKey::from_slice(&bytes(&hop["privkey"])).expect("a key"), Some(path_key), &onion);
-        let peeled = onion.peel(&secret, b"", &mut scratch).expect("authentic");
-        assert_eq!(peeled.payload, payloads[index]);
-        match peeled.next {
-            Some(next) => packet = next.packet().expect("a point"),
-            None => assert_eq!(index, hops.len() - 1),
-        }
-    }
 }

@@ -6,3 +6,4 @@ pub mod outgoing;
 pub mod replay;
 pub mod route;
 pub mod rows;
+pub mod waiting;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use super::route::FinalData;
 use super::rows::{PartRow, PartState, PaymentRow};
+use super::waiting::Waiting;
 use crate::amount::Msat;
 use crate::clock::Mono;
 use crate::ids::{ChannelKey, NodeId, PaymentHash, PaymentSecret, Preimage, RequestId, ShortChannelId};
@@ -79,6 +80,8 @@ pub struct Drive {
     pub multi_part: bool,
     /// No new attempt after this.
     pub retry_until: Mono,
+    /// Unix seconds: the destination takes nothing any more.
+    pub expires_at_s: u64,
     /// Channels that failed or that the caller excludes: our own by their key…
     pub avoid: Vec<ChannelKey>,
     /// … and those of hints by their name.
@@ -142,6 +145,8 @@ pub struct Outgoing {
     by_hash: BTreeMap<(PaymentHash, u64), u64>,
     parts: BTreeMap<u64, Part>,
     waiters: Vec<Waiter>,
+    /// Payments that wait for room.
+    pub waiting: Waiting,
 }
 
 /// Too much is in flight already.
@@ -281,6 +286,7 @@ impl Outgoing {
     pub fn end(&mut self, index: u64) -> Option<Payment> {
         let payment = self.payments.remove(&index)?;
         self.by_hash.remove(&(payment.row.payment_hash, payment.row.group));
+        self.waiting.leave(index);
         Some(payment)
     }
 

@@ -149,7 +149,8 @@ pub enum PartState {
 /// Why a part came back.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct PartFailure {
-    /// Which node of the route says so: 0 is this node, 1 the first hop's. `None`: the failure was unreadable.
+    /// Which node of the route says so: 0 is this node, 1 the first hop's. `None`: the failure was unreadable, and
+    /// it is not known who made it so.
     pub erring_index: Option<u32>,
     /// BOLT 4 failure code; zero when unreadable.
     pub code: u16,

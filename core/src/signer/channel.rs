@@ -8,7 +8,9 @@ use super::{CommitmentOf, Refusal, SignerState};
 use crate::ids::{CommitmentSecret, KeysIndex, Sig};
 use crate::side::Side;
 use crate::tx::keys::{self, KnownSecret};
-use crate::tx::{Basepoints, Claim, ClaimKey, ClosingTx, CommitmentKeys, CommitmentTx, Funding, KeyScope, secrets};
+use crate::tx::{
+    Basepoints, Claim, ClaimKey, ClosingTx, CommitmentKeys, CommitmentTx, Funding, HtlcKeys, KeyScope, secrets,
+};
 
 /// How many of our per-commitment points are kept: the valid two, the one before, the next.
 const POINTS: usize = 4;
@@ -117,17 +119,37 @@ impl ChannelKeys {
     ) -> CommitmentKeys {
         match commitment {
             CommitmentOf::Local(number) => {
-                let own = self.point_of(number);
-                let known = KnownSecret::PerCommitment(&own.secret);
-                let revocation = keys::revocation_pubkey_with(&peer.revocation, &own.point, known);
-                CommitmentKeys::with_revocation(&self.basepoints, peer, own.point, revocation, scope)
+                let PointOf { secret, point, .. } = self.point_of(number);
+                let known = KnownSecret::PerCommitment(&secret);
+                CommitmentKeys {
+                    per_commitment_point: point,
+                    revocation: keys::revocation_pubkey_with(&peer.revocation, &point, known),
+                    delayed: keys::derive_own_pubkey(&self.delayed_payment, &self.basepoints.delayed_payment, &point),
+                    counterparty_payment: peer.payment,
+                    htlc: scope.htlc_keys(|| HtlcKeys {
+                        owner: self.own_htlc_pubkey(&point),
+                        counterparty: keys::derive_pubkey(&peer.htlc, &point),
+                    }),
+                }
             }
             CommitmentOf::Remote(point) => {
                 let known = KnownSecret::Basepoint(&self.revocation);
-                let revocation = keys::revocation_pubkey_with(&self.basepoints.revocation, &point, known);
-                CommitmentKeys::with_revocation(peer, &self.basepoints, point, revocation, scope)
+                CommitmentKeys {
+                    per_commitment_point: point,
+                    revocation: keys::revocation_pubkey_with(&self.basepoints.revocation, &point, known),
+                    delayed: keys::derive_pubkey(&peer.delayed_payment, &point),
+                    counterparty_payment: self.basepoints.payment,
+                    htlc: scope.htlc_keys(|| HtlcKeys {
+                        owner: keys::derive_pubkey(&peer.htlc, &point),
+                        counterparty: self.own_htlc_pubkey(&point),
+                    }),
+                }
             }
         }
+    }
+
+    fn own_htlc_pubkey(&self, point: &PublicKey) -> PublicKey {
+        keys::derive_own_pubkey(&self.htlc, &self.basepoints.htlc, point)
     }
 
     pub(super) fn track(&mut self, state: SignerState) {

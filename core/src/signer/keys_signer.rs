@@ -30,7 +30,7 @@ pub struct KeysSigner {
     node: SecretKey,
     node_id: NodeId,
     channels_root: Xpriv,
-    channels: BTreeMap<KeysIndex, ChannelKeys>,
+    channels: BTreeMap<KeysIndex, Box<ChannelKeys>>,
     master: Fingerprint,
     p2wpkh: Account,
     p2tr: Account,
@@ -103,7 +103,7 @@ impl KeysSigner {
 
     fn channel(&mut self, index: KeysIndex) -> &mut ChannelKeys {
         if !self.channels.contains_key(&index) {
-            let keys = ChannelKeys::new(&self.secrets(index));
+            let keys = Box::new(ChannelKeys::new(&self.secrets(index)));
             self.channels.insert(index, keys);
         }
         self.channels.get_mut(&index).expect("it was just inserted if it was missing")

@@ -219,6 +219,22 @@ impl BigSize {
         }
     }
 
+    /// Appends it.
+    pub fn push(self, out: &mut Vec<u8>) {
+        let mut bytes = [0; 9];
+        let mut cursor = Cursor::new(&mut bytes);
+        self.write(&mut cursor).expect("nine bytes hold any");
+        let len = cursor.position();
+        out.extend_from_slice(&bytes[..len]);
+    }
+
+    /// Takes one off the front of `bytes`: its value, and what follows.
+    pub fn split(bytes: &[u8]) -> Result<(u64, &[u8]), BigSizeError> {
+        let mut reader = Reader::new(bytes);
+        let BigSize(value) = BigSize::read(&mut reader)?;
+        Ok((value, reader.rest()))
+    }
+
     /// How many bytes that takes.
     pub fn size(self) -> usize {
         match self.0 {
@@ -230,14 +246,9 @@ impl BigSize {
     }
 }
 
-/// A number without leading zero bytes, `tu64`: it fills its TLV record.
-pub fn write_truncated(value: u64, out: &mut Cursor<'_>) -> Result<(), Full> {
-    out.put(&value.to_be_bytes()[value.leading_zeros() as usize / 8..])
-}
-
-/// How many bytes a `tu64` takes.
-pub fn truncated_size(value: u64) -> usize {
-    8 - value.leading_zeros() as usize / 8
+/// The bytes of a number, of which `tu64` leaves out the leading zeros: it fills its TLV record.
+pub fn truncated(bytes: &[u8; 8]) -> &[u8] {
+    &bytes[u64::from_be_bytes(*bytes).leading_zeros() as usize / 8..]
 }
 
 /// Reads a whole record as a `tu16`, `tu32` or `tu64`, by `size_max`.
@@ -246,4 +257,14 @@ pub fn read_truncated(bytes: &[u8], size_max: usize) -> Option<u64> {
         return None;
     }
     Some(bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)))
+}
+
+/// Reads a whole record as a `tu64`.
+pub fn read_tu64(bytes: &[u8]) -> Option<u64> {
+    read_truncated(bytes, 8)
+}
+
+/// Reads a whole record as a `tu32`.
+pub fn read_tu32(bytes: &[u8]) -> Option<u32> {
+    read_truncated(bytes, 4).map(|value| value as u32)
 }

@@ -5,7 +5,7 @@
 
 use bitcoin::Txid;
 
-use super::codec::{BigSize, Cursor, Field, Full, Reader, read_truncated, truncated_size, write_truncated};
+use super::codec::{BigSize, Cursor, Field, Full, Reader};
 use super::tlv::{self, Record, Stream, TlvError};
 use crate::amount::{Msat, Sat};
 use crate::ids::{ChainHash, ChannelId, CommitmentSecret, NodeId, PaymentHash, Point, Preimage, ShortChannelId, Sig};
@@ -637,15 +637,4 @@ messages! {
     };
     /// A message along a path of its own.
     OnionMessage<'a> = 513 "onion_message" { path_key: Point, onion_message_packet: &'a [u8] };
-}
-
-/// A `tu64` that fills its record, for streams outside of messages.
-pub fn tu64_record(bytes: &[u8]) -> Option<u64> {
-    read_truncated(bytes, 8)
-}
-
-/// Writes a record that is one `tu64`.
-pub fn write_tu64_record(kind: u64, value: u64, out: &mut Cursor<'_>) -> Result<(), Full> {
-    tlv::write_head(kind, truncated_size(value), out)?;
-    write_truncated(value, out)
 }

@@ -1,8 +1,11 @@
 //! Messages of BOLT 1, 2, 7 and the onion message of BOLT 4; feature bits of BOLT 9.
 
+pub mod address;
 pub mod codec;
 pub mod features;
+pub mod gossip;
 pub mod message;
+pub mod query;
 pub mod tlv;
 
 #[cfg(test)]

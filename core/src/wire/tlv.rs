@@ -17,16 +17,27 @@ pub struct Record<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlvError {
     /// A type or length that is no BigSize, or not the shortest form of one.
-    BigSize(BigSizeError),
+    BigSize {
+        /// What is wrong with it.
+        error: BigSizeError,
+        /// The record's type; 0 when not even that could be read.
+        kind: u64,
+        /// Where in the stream it begins.
+        offset: usize,
+    },
     /// A value longer than the stream.
     Truncated {
         /// The record's type.
         kind: u64,
+        /// Where in the stream it begins.
+        offset: usize,
     },
     /// A type that is not above the one before it.
     Order {
         /// The record's type.
         kind: u64,
+        /// Where in the stream it begins.
+        offset: usize,
     },
     /// An even type that is not known here.
     UnknownEven {
@@ -44,12 +55,25 @@ pub enum TlvError {
     },
 }
 
+impl TlvError {
+    /// Type and offset of the record at fault, as `invalid_onion_payload` tells them.
+    pub fn place(&self) -> (u64, usize) {
+        match *self {
+            TlvError::BigSize { kind, offset, .. }
+            | TlvError::Truncated { kind, offset }
+            | TlvError::Order { kind, offset }
+            | TlvError::UnknownEven { kind, offset }
+            | TlvError::BadValue { kind, offset } => (kind, offset),
+        }
+    }
+}
+
 impl std::fmt::Display for TlvError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            TlvError::BigSize(e) => write!(f, "a TLV type or length is malformed ({e:?})"),
-            TlvError::Truncated { kind } => write!(f, "TLV record {kind} is longer than its stream"),
-            TlvError::Order { kind } => write!(f, "TLV record {kind} is out of order"),
+            TlvError::BigSize { error, .. } => write!(f, "a TLV type or length is malformed ({error:?})"),
+            TlvError::Truncated { kind, .. } => write!(f, "TLV record {kind} is longer than its stream"),
+            TlvError::Order { kind, .. } => write!(f, "TLV record {kind} is out of order"),
             TlvError::UnknownEven { kind, .. } => write!(f, "TLV record {kind} is even and not known"),
             TlvError::BadValue { kind, .. } => write!(f, "TLV record {kind} has a malformed value"),
         }
@@ -73,14 +97,16 @@ impl<'a> Stream<'a> {
 
     fn record(&mut self) -> Result<Record<'a>, TlvError> {
         let offset = self.len - self.reader.rest().len();
-        let BigSize(kind) = BigSize::read(&mut self.reader).map_err(TlvError::BigSize)?;
+        let bad_size = |kind| move |error| TlvError::BigSize { error, kind, offset };
+        let BigSize(kind) = BigSize::read(&mut self.reader).map_err(bad_size(0))?;
         if self.last.is_some_and(|last| kind <= last) {
-            return Err(TlvError::Order { kind });
+            return Err(TlvError::Order { kind, offset });
         }
         self.last = Some(kind);
-        let BigSize(len) = BigSize::read(&mut self.reader).map_err(TlvError::BigSize)?;
-        let len = usize::try_from(len).map_err(|_| TlvError::Truncated { kind })?;
-        let value = self.reader.take(len).map_err(|_| TlvError::Truncated { kind })?;
+        let BigSize(len) = BigSize::read(&mut self.reader).map_err(bad_size(kind))?;
+        let truncated = TlvError::Truncated { kind, offset };
+        let len = usize::try_from(len).map_err(|_| truncated)?;
+        let value = self.reader.take(len).map_err(|_| truncated)?;
         Ok(Record { kind, value, offset })
     }
 }
@@ -112,6 +138,13 @@ pub fn check_unknown(bytes: &[u8]) -> Result<(), TlvError> {
 pub fn write_record(kind: u64, value: &[u8], out: &mut Cursor<'_>) -> Result<(), Full> {
     write_head(kind, value.len(), out)?;
     out.put(value)
+}
+
+/// Appends one record; the caller keeps the order.
+pub fn push_record(kind: u64, value: &[u8], out: &mut Vec<u8>) {
+    BigSize(kind).push(out);
+    BigSize(value.len() as u64).push(out);
+    out.extend_from_slice(value);
 }
 
 /// Writes type and length of a record whose value follows.

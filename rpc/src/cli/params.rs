@@ -17,6 +17,17 @@ impl Json for Given<'_> {
     }
 }
 
+/// How parameters are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Style {
+    /// As `key=value` if the first looks so, else by position.
+    Guess,
+    /// By position.
+    Order,
+    /// As `key=value`.
+    Keywords,
+}
+
 /// `key=value`, if it is that: a key is a word.
 fn pair(text: &str) -> Option<(&str, &str)> {
     let (key, value) = text.split_once('=')?;
@@ -25,10 +36,15 @@ fn pair(text: &str) -> Option<(&str, &str)> {
 }
 
 /// The `params` of a request.
-pub(super) fn build(parameters: &[String], by_order: bool) -> Result<String, String> {
-    let pairs: Vec<_> = parameters.iter().map_while(|text| pair(text)).collect();
+pub(super) fn build(parameters: &[String], style: Style) -> Result<String, String> {
+    let split = |text| match style {
+        Style::Guess => pair(text),
+        Style::Order => None,
+        Style::Keywords => text.split_once('='),
+    };
+    let pairs: Vec<_> = parameters.iter().map_while(|text| split(text)).collect();
     let mut out = Vec::new();
-    if by_order || pairs.is_empty() {
+    if pairs.is_empty() && style != Style::Keywords {
         out.push(b'[');
         for (i, text) in parameters.iter().enumerate() {
             if i > 0 {
@@ -38,9 +54,10 @@ pub(super) fn build(parameters: &[String], by_order: bool) -> Result<String, Str
         }
         out.push(b']');
     } else if let Some(stray) = parameters.get(pairs.len()) {
-        return Err(format!(
-            "'{stray}' is no key=value, as those before it are; use --order if none is meant to be one"
-        ));
+        return Err(match style {
+            Style::Keywords => format!("'{stray}' is no key=value"),
+            _ => format!("'{stray}' is no key=value, as those before it are; use --order if none is meant to be one"),
+        });
     } else {
         let mut object = Object::open(&mut out);
         for (key, value) in pairs {
@@ -55,8 +72,18 @@ pub(super) fn build(parameters: &[String], by_order: bool) -> Result<String, Str
 mod tests {
     use super::*;
 
-    fn built(parameters: &[&str], by_order: bool) -> Result<String, String> {
-        build(&parameters.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>(), by_order)
+    fn built(parameters: &[&str], style: Style) -> Result<String, String> {
+        build(&parameters.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>(), style)
+    }
+
+    #[test]
+    fn keywords_may_be_asked_for() {
+        let build = |parameters: &[&str]| built(parameters, Style::Keywords);
+        assert_eq!(build(&[]), Ok("{}".into()));
+        assert_eq!(build(&["id=02ab", "amount=all", "n=7"]), Ok(r#"{"id":"02ab","amount":"all","n":7}"#.into()));
+        assert_eq!(build(&["a.b=c=d"]), Ok(r#"{"a.b":"c=d"}"#.into()), "whatever the key looks like");
+        assert!(build(&["02ab"]).is_err());
+        assert!(build(&["id=02ab", "7"]).is_err());
     }
 
     #[test]
@@ -70,10 +97,10 @@ mod tests {
             (&["lnbcrt1 x=1"], r#"["lnbcrt1 x=1"]"#.into()),
         ];
         for (parameters, json) in cases {
-            assert_eq!(built(parameters, false), Ok(json));
+            assert_eq!(built(parameters, Style::Guess), Ok(json));
         }
-        assert_eq!(built(&["a=b"], true), Ok(r#"["a=b"]"#.into()));
-        assert!(built(&["a=b", "c"], false).is_err());
-        assert_eq!(built(&["c", "a=b"], false), Ok(r#"["c","a=b"]"#.into()));
+        assert_eq!(built(&["a=b"], Style::Order), Ok(r#"["a=b"]"#.into()));
+        assert!(built(&["a=b", "c"], Style::Guess).is_err());
+        assert_eq!(built(&["c", "a=b"], Style::Guess), Ok(r#"["c","a=b"]"#.into()));
     }
 }

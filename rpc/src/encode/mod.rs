@@ -1,6 +1,8 @@
 //! Answers as Core Lightning writes them: its names of members, its units.
 
 mod channel;
+mod daemon;
+mod dev;
 mod error;
 mod graph;
 mod invoice;
@@ -9,6 +11,7 @@ mod payment;
 mod wallet;
 pub(crate) mod writer;
 
+pub(crate) use daemon::daemon_response;
 pub(crate) use error::request_error;
 
 use leyden_core::invoice::message;
@@ -89,6 +92,8 @@ pub(crate) fn response(out: &mut Vec<u8>, response: &Response, view: &View) {
         Response::Forwards(forwards) => object.list("forwards", forwards, payment::forward),
         Response::Nodes(nodes) => object.list("nodes", nodes, graph::node),
         Response::Channels(channels) => object.list("channels", channels, graph::channel),
+        Response::DevGenerated(generated) => dev::generated(object, generated),
+        Response::DevGift(gift) => dev::gift(object, gift, view.network),
     }
     result.close();
 }

@@ -1,8 +1,8 @@
 //! About money that we owe others, and that passes through.
 
+use leyden_core::onion::Failure;
 use leyden_core::request::payment::{ForwardInfo, ForwardStatus, Paid, PayInfo, PayStatus, SendPayInfo, XPaid};
 
-use super::error::failure_name;
 use super::writer::{Hex, Object, Seconds};
 
 fn status_name(status: PayStatus) -> &'static str {
@@ -92,7 +92,7 @@ pub(super) fn forward(forward: &ForwardInfo, object: &mut Object<'_>) {
     object.put("status", status);
     object.put("style", "tlv");
     object.put_some("failcode", forward.failure_code);
-    object.put_some("failreason", forward.failure_code.map(failure_name));
+    object.put_some("failreason", forward.failure_code.map(Failure::name_of));
     object.put("received_time", Seconds(forward.received_at));
     object.put_some("resolved_time", forward.resolved_at.map(Seconds));
 }

@@ -2,12 +2,14 @@
 
 mod channel;
 mod decode;
+mod dev;
 mod graph;
 mod invoice;
 pub(crate) mod local;
 mod node;
 mod payment;
 mod peer;
+mod recorder;
 mod wallet;
 
 use jsonrpc_core::{Error, ErrorCode};
@@ -16,6 +18,7 @@ use leyden_core::request::Request;
 use serde_json::value::RawValue;
 
 use crate::args::Args;
+use crate::daemon::DaemonRequest;
 use crate::view::View;
 
 /// What a request comes to.
@@ -27,6 +30,8 @@ pub(crate) enum Action {
     AskSigner(NodeId),
     /// The answer's `result`, as JSON.
     Answer(Vec<u8>),
+    /// Ask the daemon itself.
+    Daemon(DaemonRequest),
     /// Switch this connection's notifications.
     Notifications(bool),
 }
@@ -63,6 +68,8 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Method> {
         invoice::METHODS,
         payment::METHODS,
         graph::METHODS,
+        dev::METHODS,
+        recorder::METHODS,
     ]
     .into_iter()
     .flatten()

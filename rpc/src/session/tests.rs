@@ -220,3 +220,40 @@ quickcheck::quickcheck! {
         true
     }
 }
+
+#[test]
+fn what_the_daemon_answers_itself_never_reaches_the_core() {
+    let mut session = Session::default();
+    let text = r#"{"jsonrpc":"2.0","id":"a","method":"recorder","params":[]}
+        {"jsonrpc":"2.0","id":"b","method":"dumprecording","params":[5,"/tmp/incident"]}
+        {"jsonrpc":"2.0","id":"c","method":"dumprecording","params":[5,"incident"]}"#;
+    let (requests, answered) = talk(&mut session, text);
+    assert!(requests.is_empty());
+    assert!(answered.contains("path: should be absolute"), "{answered}");
+    let (first, request) = session.next_daemon_request().expect("the first");
+    assert_eq!(request, DaemonRequest::Recorder);
+    let (second, request) = session.next_daemon_request().expect("the second");
+    assert_eq!(request, DaemonRequest::DumpRecording { minutes: 5, path: "/tmp/incident".into() });
+    assert_eq!(session.next_daemon_request(), None);
+    assert_eq!(session.in_flight().count(), 2);
+
+    session.reply_daemon(second, &Err(RequestError::generic("the disk is full")));
+    assert!(take(&mut session).contains(r#""id":"b","error":{"code":-1,"message":"the disk is full""#));
+    let info = crate::daemon::RecorderInfo {
+        on: false,
+        reason: Some("the disk is full".into()),
+        dir: "/x".into(),
+        segments: 2,
+        bytes: 3,
+        bytes_max: 4,
+        turns: 5,
+        events: 6,
+        oldest: Some(leyden_core::clock::Wall(7_999)),
+        build: "b".into(),
+    };
+    session.reply_daemon(first, &Ok(DaemonResponse::Recorder(info)));
+    let answer = take(&mut session);
+    assert!(answer.contains(r#""result":{"status":"off","reason":"the disk is full","dir":"/x","segments":2"#));
+    assert!(answer.contains(r#""oldest":7,"build":"b"}"#), "{answer}");
+    assert!(session.is_finished() || session.in_flight().next().is_none());
+}

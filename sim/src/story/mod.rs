@@ -152,6 +152,8 @@ pub enum Step {
     WaitQuiet,
     /// Blocks are found, a moment between them.
     Mine(u32),
+    /// The last blocks are replaced by others, one more than they were.
+    Reorg(u32),
     /// Both ends lose their connections.
     Cut(NodeIndex, NodeIndex),
     /// Nothing arrives between two for so many milliseconds.

@@ -209,6 +209,7 @@ impl<'a> Telling<'a> {
                 }
                 crate::check::judge_deadlines(self);
             }
+            Step::Reorg(depth) => self.world.reorg(*depth),
             Step::Cut(a, b) => self.world.cut(*a, *b),
             Step::Stall(a, b, ms) => self.world.stall(*a, *b, *ms),
             Step::Part(a, b) => self.world.part(*a, *b),
@@ -301,8 +302,11 @@ impl<'a> Telling<'a> {
             return None;
         }
         let life = self.world.life(node);
+        let asked = format!("{request:?}");
         let id = self.world.request(node, request);
+        let patient_until_ms = self.world.now_ms() + 3_600_000;
         loop {
+            assert!(self.world.now_ms() < patient_until_ms, "node {node} does not answer {asked}");
             if let Some(reply) = self.world.reply(id) {
                 return reply.ok();
             }

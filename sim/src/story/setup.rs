@@ -1,5 +1,7 @@
 //! What is there when a story begins: nodes as it wants them, coins, connections, channels.
 
+use std::collections::BTreeSet;
+
 use leyden_core::amount::{Msat, Sat};
 use leyden_core::chain::Feerates;
 use leyden_core::config::Config;
@@ -84,7 +86,13 @@ pub(super) fn world(story: &Story) -> Result<World, String> {
         world.gift(channel.from, Sat(channel.amount.0 + 100_000));
     }
     world.mine(1);
+    let mut openers = BTreeSet::new();
     for channel in &story.channels {
+        // What an opener has left over from the last opening can be used once it is in a block.
+        if !openers.insert(channel.from) {
+            world.mine(1);
+            openers = BTreeSet::from([channel.from]);
+        }
         let request = connect(&world, channel.to);
         world.call(channel.from, request).map_err(|error| format!("{channel:?} is not connected: {error:?}"))?;
         let request = fund(story, &world, channel);

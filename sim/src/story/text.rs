@@ -351,6 +351,7 @@ fn step(word: &str, words: &mut Words<'_>) -> Result<Step> {
             _ => Step::Wait(words.duration_ms()?),
         },
         "mine" => Step::Mine(words.number("the number of blocks")?),
+        "reorg" => Step::Reorg(words.number("the number of blocks")?),
         "cut" => Step::Cut(words.node()?, words.node()?),
         "stall" => Step::Stall(words.node()?, words.node()?, words.duration_ms()?),
         "part" => Step::Part(words.node()?, words.node()?),

@@ -1,11 +1,13 @@
 //! What nodes learn of the chain, and when.
 
 use leyden_core::amount::Sat;
+use leyden_core::chain::Tip;
 use leyden_core::ids::BlockHeight;
 use leyden_core::request::{Request, Response};
 
 use super::World;
 use super::node::Happening;
+use crate::chain::Fill;
 use crate::net::NodeIndex;
 
 impl World {
@@ -22,6 +24,14 @@ impl World {
         for _ in 0..count {
             self.chain.mine();
         }
+        self.tell_chain();
+    }
+
+    /// The last blocks are replaced by others, one more than they were.
+    pub fn reorg(&mut self, depth: u32) {
+        let blocks = vec![Fill::Best; depth as usize + 1];
+        let reorg = self.chain.reorg(depth, &blocks);
+        reorg.expect("the best of what waits always makes a block");
         self.tell_chain();
     }
 
@@ -69,7 +79,7 @@ impl World {
         let mut view = self.nodes[node].view.expect("a running node stands somewhere");
         while self.chain.block(view.height).is_none_or(|block| block.tip != view) {
             self.push_chain(node, Happening::Unblock(view));
-            view = self.chain.parent(view).expect("two chains meet at the first block");
+            view = self.parent(view).expect("two chains meet at the first block");
         }
         for height in view.height.0 + 1..=self.chain.tip().height.0 {
             view = self.chain.block(BlockHeight(height)).expect("the chain has no holes").tip;
@@ -77,6 +87,12 @@ impl World {
         }
         self.nodes[node].view = Some(view);
         self.push_chain(node, Happening::Synced);
+    }
+
+    /// The block before this one, on whatever branch.
+    pub(super) fn parent(&self, tip: Tip) -> Option<Tip> {
+        let hash = self.chain.block_by_hash(&tip.hash)?.header.prev_blockhash;
+        Some(Tip { height: BlockHeight(tip.height.0.checked_sub(1)?), hash })
     }
 
     /// What a backend says arrives late where it lags, and always in order.

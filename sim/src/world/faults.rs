@@ -172,7 +172,7 @@ impl World {
         }
         for _ in 0..blocks {
             let view = self.nodes[node].view.expect("a running node stands somewhere");
-            let Some(parent) = self.chain.parent(view) else { return };
+            let Some(parent) = self.parent(view) else { return };
             self.push_chain(node, Happening::Unblock(view));
             self.nodes[node].view = Some(parent);
         }

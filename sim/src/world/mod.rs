@@ -29,8 +29,10 @@ use crate::check::{Checks, Violation};
 use crate::draw::Draw;
 use crate::net::{Link, NodeIndex, Wire};
 
-/// Deadlines that are further away do not keep the world from being quiet.
+/// The world is quiet when for so long nobody wrote, answered or said anything but ping and pong.
 const QUIET_MS: u64 = 10_000;
+/// Nobody waits longer for an answer: whatever takes longer never comes.
+const PATIENCE_MS: u64 = 24 * 3_600_000;
 /// Lines of the story that are kept.
 const LOG_LINES_MAX: usize = 400;
 
@@ -69,6 +71,8 @@ pub struct World {
     wire: Wire,
     draw: Draw,
     now_ms: u64,
+    /// When something last happened that matters.
+    news_ms: u64,
     seq: u64,
     queue: BTreeMap<(u64, u64), Due>,
     /// When nodes want their next deadline, soonest first, and the same by node.
@@ -109,6 +113,7 @@ impl World {
             wire,
             draw: Draw::new(seed),
             now_ms: 0,
+            news_ms: 0,
             seq: 0,
             queue: BTreeMap::new(),
             deadlines: BTreeSet::new(),
@@ -280,13 +285,14 @@ impl World {
         self.replies.remove(&id)
     }
 
-    /// Runs until the answer is there; panics if nothing is left to happen.
+    /// Runs until the answer is there; panics if it does not come within a day.
     pub fn run_until_reply(&mut self, id: RequestId) -> Reply {
+        let patient_until_ms = self.now_ms + PATIENCE_MS;
         loop {
             if let Some(reply) = self.replies.remove(&id) {
                 return reply;
             }
-            assert!(self.advance(), "nobody answers request {id}\n{}", self.story());
+            assert!(self.now_ms < patient_until_ms && self.advance(), "nobody answers request {id}");
         }
     }
 
@@ -298,7 +304,8 @@ impl World {
 
     /// Runs until nothing happens for a while.
     pub fn run_until_quiet(&mut self) {
-        while self.next_at().is_some_and(|at| at <= self.now_ms + QUIET_MS) && self.advance() {}
+        self.news_ms = self.now_ms;
+        while self.next_at().is_some_and(|at| at <= self.news_ms + QUIET_MS) && self.advance() {}
     }
 
     fn push(&mut self, node: NodeIndex, delay_ms: u64, what: Happening) {

@@ -100,6 +100,9 @@ impl World {
         if known.ends[from].state != EndState::Open {
             return false;
         }
+        if !matches!(message.get(..2), Some([0, 18 | 19])) {
+            self.news_ms = self.now_ms;
+        }
         if self.observed {
             let now_ms = self.now_ms;
             self.checks.on_message(now_ms, link, node, other, &message);

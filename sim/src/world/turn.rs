@@ -118,7 +118,7 @@ impl World {
     }
 
     fn step_block(&mut self, node: NodeIndex, clock: Clock, tip: leyden_core::chain::Tip, staged: &mut Staged) {
-        let block = self.chain.block_by_hash(tip.hash).expect("a block that was mined");
+        let block = self.chain.block_by_hash(&tip.hash).expect("a block that was mined");
         let own = &mut self.nodes[node];
         let filter = &own.filter;
         let wanted = (0..).zip(&block.txs).filter(|(_, tx)| filter.matches(tx));
@@ -162,6 +162,7 @@ impl World {
         let mut crash = None;
         if !staged.writes.is_empty() {
             self.nodes[node].writing_turns += 1;
+            self.news_ms = self.now_ms;
             self.counts.commits += 1;
             crash = self.crash_of_turn(node);
             let own = &mut self.nodes[node];
@@ -260,6 +261,7 @@ impl World {
                     encode_into(&*reply, &mut bytes);
                     self.hash(&bytes);
                 }
+                self.news_ms = self.now_ms;
                 self.replies.insert(id, *reply);
             }
         }

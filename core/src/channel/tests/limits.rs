@@ -4,8 +4,9 @@ use super::pair::{ALL_FEATURES, Pair, preimage};
 use crate::amount::{Msat, Sat};
 use crate::channel::limits::{Excess, Refusal};
 use crate::channel::{ChannelError, Detail, Effect, OpenFeatures, Peeled};
-use crate::ids::{HtlcId, PaymentHash};
+use crate::ids::{HtlcId, PaymentHash, Point};
 use crate::limits::ADDS_UNACKED_MAX;
+use crate::onion::{self, blinding};
 use crate::side::Side;
 use crate::wire::{self, Message};
 
@@ -251,4 +252,46 @@ fn inside_a_blinded_route_one_code_tells_nothing() {
     // The onion of `force` has no known version.
     assert_eq!(code(false), 0xc004);
     assert_eq!(code(true), 0xc018);
+}
+
+#[test]
+fn an_onion_behind_a_path_key_is_opened_with_the_blinded_key() {
+    let mut pair = open();
+    let alice = pair.alice.config.node_id.parse().expect("a node's key");
+    let path = blinding::blind(&[7; 32], [(alice, b"for alice")].into_iter()).expect("a good key");
+    let payment_hash = PaymentHash([1; 32]);
+    let hops = [(path.hops[0].blinded_node_id, [9; 20])];
+    let built = onion::build(&[8; 32], hops.into_iter(), &payment_hash.0).expect("it fits");
+    let path_key = Some(path.first_path_key.into());
+    force(&mut pair, |add| {
+        add.onion_routing_packet = Box::leak(Box::new(built.packet));
+        add.blinded_path = path_key;
+    })
+    .expect("within limits");
+    let received = pair.alice.channel().received(HtlcId(0)).expect("it was taken in").detail.clone();
+    let Detail::Received { onion: Peeled::Blinded { shared_secret, path_secret, payload, forward, .. }, .. } = received
+    else {
+        panic!("{received:?}")
+    };
+    assert_eq!((&payload[..], forward), (&[9; 20][..], false));
+    assert_eq!(shared_secret, built.shared_secrets[0]);
+    let mut encrypted = path.hops[0].encrypted_recipient_data.clone();
+    assert_eq!(blinding::open(&path_secret, &mut encrypted), Some(&b"for alice"[..]));
+
+    // The same onion without the path key, with another, or with one that is no point.
+    let code = |path_key: Option<Point>| {
+        let mut pair = open();
+        force(&mut pair, |add| {
+            add.onion_routing_packet = Box::leak(Box::new(built.packet));
+            add.blinded_path = path_key;
+        })
+        .expect("within limits");
+        match &pair.alice.channel().received(HtlcId(0)).expect("it was taken in").detail {
+            Detail::Received { onion: Peeled::Malformed { code, .. }, .. } => *code,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(code(None), 0xc005);
+    assert_eq!(code(Some(alice.into())), 0xc018);
+    assert_eq!(code(Some(Point([5; 33]))), 0xc018);
 }

@@ -6,6 +6,7 @@ use bitcoin::{Network, OutPoint, ScriptBuf, Transaction, TxOut, absolute, transa
 
 use crate::amount::{Msat, Sat};
 use crate::chain::{Backend, Chain, Feerates, Tip};
+use crate::channel::Scratch;
 use crate::channel::ledger::Origin;
 use crate::channel::{
     Channel, ChannelConfig, ChannelError, Cx, Effect, HtlcState, Link, Offer, OpenFeatures, OpenRequest, Opening,
@@ -68,6 +69,7 @@ pub(super) struct End {
     pub(super) rng: Rng,
     pub(super) world: World,
     pub(super) effects: Vec<Effect>,
+    pub(super) scratch: Scratch,
     pub(super) opening: Option<Opening>,
     pub(super) channel: Option<Box<Channel>>,
     generation: u32,
@@ -85,6 +87,7 @@ macro_rules! with_cx {
             rng: &mut end.rng,
             out: &mut end.world,
             effects: &mut end.effects,
+            scratch: &mut end.scratch,
         };
         let $cx = &mut context;
         $body
@@ -114,6 +117,7 @@ impl End {
             rng: Rng::new([seed; 32]),
             world: World::default(),
             effects: Vec::new(),
+            scratch: Scratch::default(),
             opening: None,
             channel: None,
             generation: 0,

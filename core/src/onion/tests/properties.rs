@@ -4,7 +4,6 @@ use quickcheck::{TestResult, quickcheck};
 use secp256k1::SECP256K1;
 
 use super::super::payload::{CUSTOM_KIND_MIN, Final, Forward, PaymentData, Why, custom_records};
-use super::super::tlv::{Malformed, Record, Records, push_bigsize};
 use super::*;
 use crate::ids::{PaymentSecret, Preimage, ShortChannelId};
 
@@ -32,7 +31,7 @@ quickcheck! {
         let failing = failing % payloads.len();
         let mut reason = failure::wrap(&Failure::MppTimeout, &built.shared_secrets[failing]);
         built.shared_secrets[..failing].iter().rev().for_each(|secret| failure::rewrap(&mut reason, secret));
-        let attributed = failure::unwrap(&built.shared_secrets, &reason);
+        let attributed = failure::unwrap(&built.shared_secrets, &reason, None);
         assert_eq!(attributed, Ok(Attributed { hop: failing, failure: Failure::MppTimeout }));
 
         let mut packet = built.packet;
@@ -82,7 +81,7 @@ quickcheck! {
         let _ = Failure::decode(&bytes);
         let _ = custom_records(&bytes).count();
         let _ = blinding::open(&[1; 32], &mut bytes.clone());
-        failure::unwrap(&[[1; 32]], &bytes).is_err()
+        failure::unwrap(&[[1; 32]], &bytes, None).is_err()
     }
 
     /// A payload that is read says what was written.
@@ -106,14 +105,6 @@ quickcheck! {
             assert_eq!(custom_records(&stream).collect::<Vec<_>>(), custom);
             Payload::decode(&stream, is_final) == Ok(payload)
         })
-    }
-
-    /// Bigsizes are minimal and read back.
-    fn bigsizes_round_trip(value: u64, shift: u8) -> bool {
-        let value = value >> (shift % 64);
-        let mut bytes = Vec::new();
-        push_bigsize(&mut bytes, value);
-        read_bigsize(&bytes) == Some((value, bytes.len())) && read_bigsize(&bytes[..bytes.len() - 1]).is_none()
     }
 }
 
@@ -177,15 +168,6 @@ fn a_payload_is_refused_with_type_and_offset() {
     assert_eq!(refusal.failure(), Failure::InvalidOnionPayload { kind: 10, offset: 6 });
     assert_eq!(refusal.why, Why::BlindedPath);
     assert!(Payload::decode(&with(&[17, 0]), true).is_ok(), "unknown odd types are ignored");
-}
-
-#[test]
-fn a_stream_ends_at_its_first_error() {
-    let mut records = Records::new(&[1, 1, 7, 1, 0, 9, 0]);
-    assert_eq!(records.next(), Some(Ok(Record { kind: 1, offset: 0, value: &[7] })));
-    assert_eq!(records.next(), Some(Err(Malformed { kind: 1, offset: 3 })));
-    assert_eq!(records.next(), None);
-    assert_eq!(Records::new(&[0xfd, 0, 1, 0]).next(), Some(Err(Malformed { kind: 0, offset: 0 })), "not minimal");
 }
 
 #[test]

@@ -11,8 +11,9 @@ use super::{KEYS, flip_funding, flip_htlc};
 use crate::amount::{Msat, Sat};
 use crate::ids::{BlockHeight, HtlcId, Preimage, Sig, hex_array};
 use crate::side::{PerSide, Side};
-use crate::tx::tests::{bolt03, bytes, bytes32, cases, number, point, secret, text};
+use crate::tx::tests::{bytes, bytes32, cases, number, point, secret, text};
 use crate::tx::*;
+use crate::vectors;
 
 struct Setup {
     local: ChannelKeys,
@@ -178,7 +179,7 @@ fn check_fee(tx: &CommitmentTx, input: &CommitmentInput<'_>, case: &Value) {
 
 #[test]
 fn static_remotekey() {
-    let file = bolt03("commitment-static-remotekey");
+    let file = vectors::file("bolt03/commitment-static-remotekey");
     let params = &file["params"];
     let mut setup = setup(params);
     for case in cases(&file) {
@@ -189,7 +190,7 @@ fn static_remotekey() {
 
 #[test]
 fn anchors() {
-    let file = bolt03("commitment-anchors");
+    let file = vectors::file("bolt03/commitment-anchors");
     let params = &file["params"];
     let mut setup = setup(params);
     for case in cases(&file) {

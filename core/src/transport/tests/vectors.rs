@@ -6,12 +6,7 @@ use super::*;
 use crate::ids::hex_array;
 use crate::transport::cipher::{RecvCipher, SendCipher};
 use crate::transport::noise::{AwaitActOne, AwaitActTwo};
-
-fn load(name: &str) -> Value {
-    let path = format!("{}/../tests/vectors/bolt08/{name}", env!("CARGO_MANIFEST_DIR"));
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-    serde_json::from_str(&text).expect("the vectors are JSON")
-}
+use crate::vectors;
 
 fn text<'a>(value: &'a Value, field: &str) -> &'a str {
     value[field].as_str().unwrap_or_else(|| panic!("{field} in {value}"))
@@ -114,8 +109,8 @@ fn play(case: &Value, chunk: usize) {
 
 #[test]
 fn handshakes_succeed_and_fail_as_specified() {
-    let vectors = load("handshake.json");
-    let cases = vectors["cases"].as_array().expect("cases");
+    let file = vectors::file("bolt08/handshake");
+    let cases = file["cases"].as_array().expect("cases");
     assert_eq!(cases.len(), 15);
     for case in cases {
         for chunk in [1, 7, 49, 66] {
@@ -150,13 +145,13 @@ fn whoever_calls_another_node_is_not_answered() {
 
 #[test]
 fn keys_rotate_after_a_thousand_operations() {
-    let vectors = load("message-encryption.json");
-    let params = &vectors["params"];
+    let file = vectors::file("bolt08/message-encryption");
+    let params = &file["params"];
     let secret = |field| zeroize::Zeroizing::new(bytes32(params, field));
     let mut send = SendCipher::new(secret("sk"), secret("ck"));
     let mut recv = RecvCipher::new(secret("sk"), secret("ck"));
     let message = bytes(params, "message");
-    let mut cases = vectors["cases"].as_array().expect("cases").iter().peekable();
+    let mut cases = file["cases"].as_array().expect("cases").iter().peekable();
     assert_eq!(cases.len(), 6);
 
     let mut keys_used = vec![send.key()];

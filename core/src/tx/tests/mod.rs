@@ -10,12 +10,6 @@ use serde_json::Value;
 
 use crate::ids::hex_array;
 
-/// A file of vectors of BOLT 3.
-pub(crate) fn bolt03(name: &str) -> Value {
-    let path = format!("{}/../tests/vectors/bolt03/{name}.json", env!("CARGO_MANIFEST_DIR"));
-    serde_json::from_str(&std::fs::read_to_string(&path).expect(&path)).expect("the vectors are JSON")
-}
-
 /// The cases of a file.
 pub(crate) fn cases(file: &Value) -> &[Value] {
     file["cases"].as_array().expect("a file has cases")

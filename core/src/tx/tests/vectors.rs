@@ -8,16 +8,17 @@ use bitcoin::{
 };
 use secp256k1::{Message, SECP256K1};
 
-use super::{bolt03, bytes, bytes32, cases, number, point, secret, text};
+use super::{bytes, bytes32, cases, number, point, secret, text};
 use crate::amount::{Msat, Sat};
 use crate::ids::CommitmentSecret;
 use crate::side::{PerSide, Side};
 use crate::tx::secrets::{NUMBER_MAX, commitment_secret};
 use crate::tx::*;
+use crate::vectors;
 
 #[test]
 fn funding_transaction() {
-    let file = bolt03("funding-tx");
+    let file = vectors::file("bolt03/funding-tx");
     let case = &cases(&file)[0];
     let (local, remote) = (point(case, "local_funding_pubkey"), point(case, "remote_funding_pubkey"));
     let outpoint = OutPoint { txid: Txid::all_zeros(), vout: 0 };
@@ -65,7 +66,7 @@ fn funding_transaction() {
 /// of inputs and outputs by serial id, the shares of the fee and `tx_signatures` belong to that protocol.
 #[test]
 fn dual_funded_output() {
-    let file = bolt03("dual-funding");
+    let file = vectors::file("bolt03/dual-funding");
     let case = &cases(&file)[0];
     let (a, b) = (point(case, "funding_pubkey_1"), point(case, "funding_pubkey_2"));
     assert_eq!(script::funding(&a, &b).as_bytes(), bytes(case, "funding_witness_script"));
@@ -89,7 +90,7 @@ fn dual_funded_output() {
 
 #[test]
 fn key_derivation() {
-    let file = bolt03("key-derivation");
+    let file = vectors::file("bolt03/key-derivation");
     let params = &file["params"];
     let (base_secret, commitment) = (secret(params, "base_secret"), secret(params, "per_commitment_secret"));
     let (base, per_commitment) = (point(params, "base_point"), point(params, "per_commitment_point"));
@@ -105,7 +106,7 @@ fn key_derivation() {
 
 #[test]
 fn per_commitment_secrets() {
-    for case in cases(&bolt03("per-commitment-secrets")) {
+    for case in cases(&vectors::file("bolt03/per-commitment-secrets")) {
         let id = text(case, "id");
         if text(case, "op") == "generate" {
             let made = commitment_secret(&bytes32(case, "seed"), NUMBER_MAX - number(case, "index"));
@@ -128,7 +129,7 @@ fn per_commitment_secrets() {
 
 #[test]
 fn weights_fees_and_dust() {
-    let file = bolt03("weights-fees-dust");
+    let file = vectors::file("bolt03/weights-fees-dust");
     for case in cases(&file) {
         let id = text(case, "id");
         match id {
@@ -215,7 +216,7 @@ fn check_penalty(case: &serde_json::Value) {
         assert_eq!(number(case, "value"), 2 * number(case, "per_direction"));
         return;
     }
-    let file = bolt03("key-derivation");
+    let file = vectors::file("bolt03/key-derivation");
     let key = point(&file["params"], "base_point");
     let htlc = HtlcKeys { owner: key, counterparty: key };
     let keys = CommitmentKeys {

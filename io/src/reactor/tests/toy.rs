@@ -27,6 +27,7 @@ use crate::chain::Start;
 use crate::config::{Auth, Bitcoind};
 use crate::dial::draw_ephemeral;
 use crate::log::Filter;
+use crate::recorder::{About, RecorderSettings};
 
 /// A wait that is longer is a hang.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -65,6 +66,11 @@ impl StoreValue for Value {
     fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.0.to_be_bytes());
     }
+}
+
+fn recorder(dir: &Path, node_id: NodeId) -> Recorder {
+    let settings = RecorderSettings { on: true, segment_size: 4_096, segments: 4 };
+    Recorder::new(dir, settings, About { network: Network::Regtest, node_id, config_hash: 0, run: Wall(1) })
 }
 
 fn reply(out: &mut dyn Sink, id: RequestId, response: Response) {
@@ -182,6 +188,10 @@ impl Machine for Toy {
     fn next_deadline(&self) -> Option<Mono> {
         (!self.due.is_empty()).then_some(Mono(0))
     }
+
+    fn snapshot(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.messages.to_be_bytes());
+    }
 }
 
 /// A toy in its loop, in a thread.
@@ -220,7 +230,7 @@ impl Running {
                 node: toy,
                 signer,
                 store: Store::open(&at.join("store"), Options::default()).expect("a new store"),
-                driver: Driver::new(nobody, Network::Regtest, Start::Fresh),
+                driver: Driver::bitcoind(nobody, Network::Regtest, Start::Fresh),
                 listeners: vec![listener],
                 view: View {
                     version: String::new(),
@@ -230,6 +240,7 @@ impl Running {
                     settings: Vec::new(),
                 },
                 log: Log::new(Filter::parse("error").expect("a level")),
+                recorder: recorder(&at.join("recorder"), id),
             };
             let reactor = Reactor::new(parts, &at.join("control")).expect("it starts");
             ready.send(()).expect("the test waits");

@@ -1,0 +1,34 @@
+//! The subcommands. Each says whether all is well, or why it cannot say.
+
+pub(crate) mod replay;
+pub(crate) mod run;
+pub(crate) mod shrink;
+pub(crate) mod soak;
+
+use std::path::Path;
+
+use leyden_sim::story::{Outcome, Story, parse};
+
+/// Whether all is well, or why that cannot be told.
+pub(crate) type Done = Result<bool, String>;
+
+/// A panic of a node is a finding like others, and said with it: nothing is printed where it happens.
+pub(crate) fn quiet_panics() {
+    std::panic::set_hook(Box::new(|_| {}));
+}
+
+pub(crate) fn read_story(path: &Path) -> Result<Story, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{} is not read: {error}", path.display()))?;
+    parse(&text).map_err(|flaw| format!("{}: {flaw}", path.display()))
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Says how a story failed.
+pub(crate) fn print_violations(outcome: &Outcome) {
+    for violation in &outcome.violations {
+        eprintln!("  {} ms, node {}: {}: {}", violation.at_ms, violation.node, violation.oracle, violation.text);
+    }
+}

@@ -1,0 +1,10 @@
+//! Soaking: stories drawn from seeds, told, judged, and shrunk when they fail.
+
+mod draw;
+mod shrink;
+
+#[cfg(test)]
+mod tests;
+
+pub use draw::{Faults, Plan, Swarm, draw};
+pub use shrink::{Shrunk, fails_alike, shrink};

@@ -1,0 +1,327 @@
+//! Two nodes in this thread with a channel between them, their messages carried by hand: nothing else is at work while
+//! something is counted.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bitcoin::hashes::Hash;
+use bitcoin::{Network as BitcoinNetwork, Transaction, TxIn, TxOut, absolute, transaction};
+use leyden_core::amount::{Msat, Sat};
+use leyden_core::chain::{Feerates, Tip};
+use leyden_core::clock::{Clock, Mono, Wall};
+use leyden_core::command::{Command, LoadRange, Sink};
+use leyden_core::config::{Config, Network};
+use leyden_core::event::{ChainEvent, Direction, Event, Match, NetAddr};
+use leyden_core::ids::{BlockHeight, ConnId, DialId, QueryId, RequestId};
+use leyden_core::node::{Boot, Node};
+use leyden_core::request::channel::FundChannel;
+use leyden_core::request::invoice::{CreateInvoice, ExposePrivate};
+use leyden_core::request::payment::{FeeLimit, Pay};
+use leyden_core::request::wallet::AddressKind;
+use leyden_core::request::{AmountOrAll, Request, RequestError, Response};
+use leyden_core::signer::{KeysSigner, Signer};
+use leyden_core::store::{Row, Table};
+use leyden_core::wire::{Cursor, Message, Ping};
+
+use crate::alloc::{allocations, aside, held};
+
+/// Where a node's commands end up.
+#[derive(Default)]
+struct Out {
+    rows: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
+    sent: VecDeque<Vec<u8>>,
+    /// Buffers of messages that were delivered.
+    spare: Vec<Vec<u8>>,
+    broadcast: Vec<Transaction>,
+    replies: Vec<Result<Response, RequestError>>,
+    loads: VecDeque<(QueryId, Table, Vec<u8>, bool)>,
+}
+
+impl Sink for Out {
+    fn emit(&mut self, command: Command<'_>) {
+        match command {
+            Command::Send { message, .. } => {
+                let mut bytes = aside(|| {
+                    let mut bytes = self.spare.pop().unwrap_or_default();
+                    bytes.resize(message.encoded_len(), 0);
+                    bytes
+                });
+                message.encode(&mut Cursor::new(&mut bytes)).expect("it has the length that it says");
+                aside(|| self.sent.push_back(bytes));
+            }
+            other => aside(|| self.take(other)),
+        }
+    }
+}
+
+impl Out {
+    fn take(&mut self, command: Command<'_>) {
+        match command {
+            Command::Put { table, key, value } => {
+                let mut bytes = Vec::new();
+                value.write(&mut bytes);
+                self.rows.insert((table, key.to_vec()), bytes);
+            }
+            Command::Delete { table, key } => drop(self.rows.remove(&(table, key.to_vec()))),
+            Command::Broadcast { tx, .. } => self.broadcast.push(tx.clone()),
+            Command::Reply { result, .. } => self.replies.push(result.clone()),
+            Command::Load { query, table, range, .. } => {
+                let (key, exactly) = match range {
+                    LoadRange::Exactly(key) => (key, true),
+                    LoadRange::From(key) | LoadRange::Before(key) => (key, false),
+                };
+                self.loads.push_back((query, table, key.to_vec(), exactly));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What a node has allocated while it worked, its signer included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Heap {
+    /// Times that it asked for memory.
+    pub allocations: u64,
+    /// Bytes that it holds.
+    pub held: i64,
+}
+
+/// A node with its signer, and what it has said.
+pub struct End<S> {
+    /// The node.
+    pub node: Node,
+    /// Its signer.
+    pub signer: S,
+    /// What it has allocated.
+    pub heap: Heap,
+    /// The allocations by what they were made for: a message's name, or another event. How many of those, how many
+    /// allocations.
+    pub allocations: BTreeMap<&'static str, (u64, u64)>,
+    out: Out,
+}
+
+/// Two ends of a connection.
+pub struct Pair<S> {
+    /// The payer, who opens the channels.
+    pub a: End<S>,
+    /// The payee.
+    pub b: End<S>,
+    height: u32,
+}
+
+const CLOCK: Clock = Clock { mono: Mono(1_000), wall: Wall(1_700_000_000_000) };
+const CONN: ConnId = ConnId { slot: 0, generation: 0 };
+
+impl<S: Signer> End<S> {
+    fn new(seed: u8, signer: impl FnOnce(KeysSigner) -> S) -> End<S> {
+        let mut signer = signer(KeysSigner::new([seed; 64], BitcoinNetwork::Regtest, [seed; 32]));
+        let boot = Boot { config: Config::default_for(Network::Regtest), rng_seed: [seed; 32], clock: CLOCK };
+        let node = Node::restore(boot, std::iter::empty(), &mut signer).expect("no rows make a fresh node");
+        let (out, heap, allocations) = (Out::default(), Heap::default(), BTreeMap::new());
+        let mut end = End { node, signer, heap, allocations, out };
+        end.node.start(CLOCK, &mut end.signer, &mut end.out);
+        let feerates =
+            Feerates { blocks_2: 2_000, blocks_6: 1_000, blocks_12: 500, blocks_100: 300, mempool_minimum: 253 };
+        end.step("chain", Event::Chain(ChainEvent::Begin { tip: tip(100) }));
+        end.step("chain", Event::Chain(ChainEvent::Up));
+        end.step("chain", Event::Chain(ChainEvent::Feerates(feerates)));
+        end.step("chain", Event::Chain(ChainEvent::Synced { height: BlockHeight(100) }));
+        end
+    }
+
+    fn one_step(&mut self, name: &'static str, event: Event<'_>) {
+        let before = (allocations(), held());
+        self.node.step(CLOCK, event, &mut self.signer, &mut self.out);
+        let made = allocations() - before.0;
+        self.heap.allocations += made;
+        self.heap.held += held() - before.1;
+        aside(|| {
+            let (count, sum) = self.allocations.entry(name).or_default();
+            *count += 1;
+            *sum += made;
+        });
+    }
+
+    /// One event, and what the end of its turn brings.
+    pub fn step(&mut self, name: &'static str, event: Event<'_>) {
+        self.one_step(name, event);
+        // The turn's end: channels sign, history is read.
+        while self.node.next_deadline() == Some(Mono(0)) {
+            self.one_step("end of turn", Event::Deadline);
+        }
+        while let Some((query, table, key, exactly)) = self.out.loads.pop_front() {
+            let found = self.out.rows.get_key_value(&(table, key)).filter(|_| exactly);
+            let found: Vec<_> = found.map(|((_, key), value)| (key.clone(), value.clone())).into_iter().collect();
+            let rows: Vec<Row<'_>> = found.iter().map(|(key, value)| Row { table, key, value }).collect();
+            self.step("rows", Event::Loaded { query, rows: &rows });
+        }
+    }
+
+    /// Takes in a message and gives its bytes back to be used again.
+    fn receive(&mut self, message: Vec<u8>) -> Vec<u8> {
+        let name = Message::decode(&message).map_or("unknown", |message| message.name());
+        self.step(name, Event::Received { conn: CONN, message: &message });
+        message
+    }
+
+    /// A client's request.
+    pub fn ask(&mut self, request: Request) {
+        // The node frees what it is given, so that counts as held when it is given.
+        let before = held();
+        let given = request.clone();
+        self.heap.held += held() - before;
+        self.step("request", Event::Request { id: RequestId(1), request: given });
+    }
+
+    /// The answer, of which there is one.
+    pub fn reply(&mut self) -> Response {
+        assert_eq!(self.out.replies.len(), 1, "one answer is due");
+        self.out.replies.remove(0).expect("it succeeds")
+    }
+
+    fn block(&mut self, height: u32, tx: Option<&Transaction>) {
+        let matches: Vec<Match<'_>> = tx.iter().map(|tx| Match { index: 1, tx }).collect();
+        let event = ChainEvent::BlockConnected { tip: tip(height), time_s: 1_700_000_000, matches: &matches };
+        self.step("chain", Event::Chain(event));
+        self.step("chain", Event::Chain(ChainEvent::Synced { height: BlockHeight(height) }));
+    }
+}
+
+fn tip(height: u32) -> Tip {
+    Tip { height: BlockHeight(height), hash: bitcoin::BlockHash::hash(&height.to_be_bytes()) }
+}
+
+impl<S: Signer> Pair<S> {
+    /// Two nodes that are connected; the first has coins. `signer` may wrap their signers.
+    pub fn connected(signer: impl Fn(KeysSigner) -> S) -> Pair<S> {
+        let (mut a, mut b) = (End::new(1, &signer), End::new(2, &signer));
+        a.ask(Request::NewAddr(AddressKind::P2tr));
+        let Response::Addresses(addresses) = a.reply() else { panic!("an address was asked for") };
+        let script_pubkey = addresses.p2tr.expect("it was asked for");
+        let output = TxOut { value: bitcoin::Amount::from_sat(100_000_000), script_pubkey };
+        // Of somebody: an input without an output before it would make a coinbase of it, which is not ripe.
+        let previous_output = bitcoin::OutPoint { txid: bitcoin::Txid::all_zeros(), vout: 0 };
+        let coins = Transaction {
+            version: transaction::Version(2),
+            lock_time: absolute::LockTime::ZERO,
+            input: vec![TxIn { previous_output, ..TxIn::default() }],
+            output: vec![output],
+        };
+        a.block(101, Some(&coins));
+        b.block(101, None);
+        let address = NetAddr::Ip4([127, 0, 0, 1], 9735);
+        let (id_a, id_b) = (a.node.id(), b.node.id());
+        let outbound = Direction::Outbound { dial: DialId(0) };
+        let inbound = Direction::Inbound { listener: 0 };
+        a.step(
+            "connection",
+            Event::Connected { conn: CONN, peer: id_b, direction: outbound, address: address.clone() },
+        );
+        b.step("connection", Event::Connected { conn: CONN, peer: id_a, direction: inbound, address });
+        let mut pair = Pair { a, b, height: 101 };
+        pair.drain();
+        pair
+    }
+
+    /// The same with a channel.
+    pub fn with_channel(signer: impl Fn(KeysSigner) -> S) -> Pair<S> {
+        let mut pair = Pair::connected(signer);
+        pair.open();
+        pair
+    }
+
+    /// Opens a channel and mines until it can be used.
+    pub fn open(&mut self) {
+        let peer = self.b.node.id();
+        self.a.ask(Request::FundChannel(Box::new(FundChannel {
+            peer,
+            amount: AmountOrAll::Amount(Sat(2_000_000)),
+            feerate: None,
+            announce: false,
+            min_confirmations: 1,
+            push_msat: Msat(0),
+            close_to: None,
+            utxos: None,
+            mindepth: None,
+            reserve_sat: None,
+            channel_type: None,
+        })));
+        self.drain();
+        self.a.reply();
+        let funding = self.a.out.broadcast.pop().expect("the funding leaves");
+        self.mine(Some(&funding));
+        self.blocks(5);
+    }
+
+    /// Mines empty blocks.
+    pub fn blocks(&mut self, count: u32) {
+        (0..count).for_each(|_| self.mine(None));
+    }
+
+    fn mine(&mut self, tx: Option<&Transaction>) {
+        self.height += 1;
+        self.a.block(self.height, tx);
+        self.b.block(self.height, tx);
+        self.drain();
+    }
+
+    /// Until neither has anything to say.
+    pub fn drain(&mut self) {
+        let (a, b) = (&mut self.a, &mut self.b);
+        loop {
+            let (to_b, to_a) = (a.out.sent.pop_front(), b.out.sent.pop_front());
+            if to_a.is_none() && to_b.is_none() {
+                return;
+            }
+            if let Some(message) = to_b {
+                a.out.spare.push(b.receive(message));
+            }
+            if let Some(message) = to_a {
+                b.out.spare.push(a.receive(message));
+            }
+        }
+    }
+
+    /// The payee is asked whether it is there, and its answer is delivered.
+    pub fn ping(&mut self) {
+        let ping = Message::from(Ping { num_pong_bytes: 32, ignored: &[0; 16] });
+        let mut bytes = self.a.out.spare.pop().unwrap_or_default();
+        bytes.resize(ping.encoded_len(), 0);
+        ping.encode(&mut Cursor::new(&mut bytes)).expect("it has the length that it says");
+        self.a.out.sent.push_back(bytes);
+        self.drain();
+    }
+
+    /// The payee makes an invoice.
+    pub fn invoice(&mut self, label: &str, amount_msat: Msat) -> String {
+        self.b.ask(Request::Invoice(Box::new(CreateInvoice {
+            amount_msat: Some(amount_msat),
+            label: label.to_owned(),
+            description: String::new(),
+            expiry_s: 3_600,
+            fallbacks: Vec::new(),
+            preimage: None,
+            expose: ExposePrivate::Auto,
+            cltv: None,
+            description_hash_only: false,
+        })));
+        let Response::InvoiceCreated(created) = self.b.reply() else { panic!("an invoice was asked for") };
+        created.bolt11
+    }
+
+    /// The payer pays an invoice.
+    pub fn pay(&mut self, invoice: String) {
+        self.a.ask(Request::Pay(Box::new(Pay {
+            invoice,
+            amount_msat: None,
+            label: None,
+            fee_limit: FeeLimit::Default,
+            retry_for_s: 60,
+            max_delay_blocks: None,
+            exclude: Vec::new(),
+            description: None,
+            partial_msat: None,
+        })));
+        self.drain();
+        assert!(matches!(self.a.reply(), Response::Paid(_)));
+    }
+}
