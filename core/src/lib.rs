@@ -14,6 +14,7 @@ pub mod ids;
 pub mod invoice;
 pub mod invoices;
 pub mod limits;
+pub mod mutation;
 pub mod node;
 pub mod onion;
 pub mod payment;

@@ -9,6 +9,7 @@ use crate::clock::Mono;
 use crate::event::{Direction, NetAddr};
 use crate::ids::{ConnId, DialId, NodeId, RequestId};
 use crate::limits::{PEERS_MAX, STRANGERS_MAX, WRITE_BUFFER_SIZE};
+use crate::mutation::{Mutation, is_active};
 use crate::rng::Rng;
 use crate::timer::Timers;
 use crate::wire::Features;
@@ -170,6 +171,9 @@ impl Peers {
         if crossed && is_outbound(session.direction) == survivor_is_ours(local, node) {
             return Admission::Redundant;
         }
+        if is_active(Mutation::OldConnectionStays) {
+            return Admission::Redundant;
+        }
         // The peer may have restarted and not told: a handshake just made is more alive than an old silence.
         Admission::Replaces(session.conn)
     }
@@ -234,6 +238,9 @@ impl Peers {
     pub fn pinged(&mut self, node: NodeId, now: Mono) {
         if let Some(session) = self.by_node.get_mut(&node).and_then(|peer| peer.session.as_mut()) {
             session.pinged = true;
+            if is_active(Mutation::NoPongDeadline) {
+                return;
+            }
             self.timers.set((node, PeerTimer::Pong), now.plus_ms(PONG_TIMEOUT_MS));
         }
     }
@@ -247,6 +254,9 @@ impl Peers {
         }
         peer.session = None;
         for timer in [PeerTimer::Init, PeerTimer::Ping, PeerTimer::Pong] {
+            if timer == PeerTimer::Pong && is_active(Mutation::StaleTimer) {
+                continue;
+            }
             self.timers.clear((node, timer));
         }
         self.plan_reconnect(node, now, rng);

@@ -27,6 +27,10 @@ pub struct Flags {
     /// Address to tell other nodes; may be given several times
     #[arg(long, value_name = "HOST:PORT")]
     pub announce: Vec<String>,
+    /// Where the chain comes from: bitcoind, or embedded, which is a chain of this node's own (regtest only)
+    /// [default: bitcoind]
+    #[arg(long, value_name = "KIND")]
+    pub chain: Option<String>,
     /// bitcoind's RPC, such as http://127.0.0.1:8332 [default: localhost, port of the network]
     #[arg(long, value_name = "URL")]
     pub bitcoind_url: Option<String>,
@@ -103,6 +107,7 @@ struct File {
     network: Option<String>,
     listen: Vec<String>,
     announce: Vec<String>,
+    chain: Option<String>,
     bitcoind_url: Option<String>,
     bitcoind_cookie: Option<PathBuf>,
     bitcoind_user: Option<String>,
@@ -152,6 +157,15 @@ pub struct Setting {
     pub source: Source,
 }
 
+/// Where the chain comes from.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Backend {
+    /// Another process.
+    Bitcoind(Bitcoind),
+    /// This one.
+    Embedded,
+}
+
 /// How to reach bitcoind.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Bitcoind {
@@ -187,7 +201,7 @@ pub struct Settings {
     /// Addresses to listen on.
     pub listen: Vec<String>,
     /// The backend.
-    pub bitcoind: Bitcoind,
+    pub backend: Backend,
     /// What to log.
     pub log: Filter,
     /// What to keep of what happens.
@@ -315,10 +329,22 @@ impl Flags {
         };
         let url =
             merge.one("bitcoind-url", &self.bitcoind_url, &file.bitcoind_url, format!("http://127.0.0.1:{rpc_port}"));
+        let chain = merge.one("chain", &self.chain, &file.chain, "bitcoind".to_owned());
         let bitcoind = Bitcoind {
             address: bitcoind_address(&url, rpc_port)?,
             auth: self.bitcoind_auth(&file, network, home())?,
             poll_ms: merge.one("bitcoind-poll-ms", &self.bitcoind_poll_ms, &file.bitcoind_poll_ms, 500).max(10),
+        };
+        let backend = match (chain.as_str(), network) {
+            ("bitcoind", _) => Backend::Bitcoind(bitcoind),
+            ("embedded", Network::Regtest) => Backend::Embedded,
+            ("embedded", _) => {
+                return error(format!(
+                    "chain is 'embedded' and network is '{name}': a chain of one's own can be a regtest only; \
+                     add --network regtest, or leave --chain out"
+                ));
+            }
+            _ => return error(format!("unknown chain '{chain}'; known are bitcoind and embedded")),
         };
 
         let mut core = Config::default_for(network);
@@ -381,7 +407,7 @@ impl Flags {
         let level = merge.one("log-level", &self.log_level, &file.log_level, "info".to_owned());
         let log = Filter::parse(&level).map_err(ConfigError)?;
         let recorder = self.recorder(&file, &mut merge)?;
-        Ok(Settings { node_dir, core, listen, bitcoind, log, recorder, shown: merge.shown })
+        Ok(Settings { node_dir, core, listen, backend, log, recorder, shown: merge.shown })
     }
 
     fn recorder(&self, file: &File, merge: &mut Merge) -> Result<RecorderSettings, ConfigError> {
@@ -494,6 +520,8 @@ mod tests {
             (["--bitcoind-url", "https://127.0.0.1"], "https"),
             (["--log-level", "loud"], "loud"),
             (["--minimum-depth", "0"], "minimum-depth"),
+            (["--chain", "embedded"], "regtest"),
+            (["--chain", "neutrino"], "neutrino"),
             (["--recorder", "maybe"], "recorder"),
             (["--recorder-segments", "1"], "recorder-segments"),
             (["--recorder-segment-mib", "0"], "recorder-segment-mib"),

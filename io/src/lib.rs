@@ -3,7 +3,9 @@
 pub mod chain;
 pub mod config;
 pub mod control;
+pub mod daemon;
 pub mod descriptors;
+mod dev;
 mod dial;
 mod history;
 mod linger;
@@ -13,6 +15,7 @@ pub mod machine;
 mod notice;
 mod outputs;
 mod peers;
+pub mod playground;
 pub mod reactor;
 pub mod recorder;
 mod room;

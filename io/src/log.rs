@@ -46,16 +46,23 @@ impl Filter {
     }
 }
 
-/// Writes what passes the filter to standard error, through a buffer that is kept.
+/// Writes what passes the filter, through a buffer that is kept.
 pub struct Log {
     filter: Filter,
     line: String,
+    /// `None` is standard error.
+    file: Option<std::fs::File>,
 }
 
 impl Log {
-    /// A log with this filter.
+    /// A log on standard error.
     pub fn new(filter: Filter) -> Log {
-        Log { filter, line: String::new() }
+        Log { filter, line: String::new(), file: None }
+    }
+
+    /// A log in a file, which is open for appending: several logs may share it.
+    pub fn to_file(filter: Filter, file: std::fs::File) -> Log {
+        Log { filter, line: String::new(), file: Some(file) }
     }
 
     /// Writes one note.
@@ -77,7 +84,10 @@ impl Log {
         if written.is_ok() {
             self.line.push('\n');
             // A log that cannot be written must not stop a node that holds money.
-            let _ = std::io::stderr().write_all(self.line.as_bytes());
+            let _ = match &mut self.file {
+                Some(file) => file.write_all(self.line.as_bytes()),
+                None => std::io::stderr().write_all(self.line.as_bytes()),
+            };
         }
     }
 

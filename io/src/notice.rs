@@ -4,6 +4,7 @@ use leyden_core::clock::Clock;
 use leyden_core::command::Sink;
 use leyden_core::event::{Cut, Event};
 use leyden_core::ids::{ConnId, DialId, QueryId, RequestId};
+use leyden_core::request::Request;
 use leyden_core::signer::Signer;
 use leyden_core::store::{Row, Table};
 use leyden_persist::OwnedRow;
@@ -23,6 +24,8 @@ pub(crate) enum Notice {
     WriteSpace { conn: ConnId, free: u32 },
     /// Nobody waits for this answer any more.
     RequestGone { id: RequestId },
+    /// What the loop itself wants to know for the client that waits for this answer.
+    Ask { id: RequestId, request: Request },
 }
 
 impl Notice {
@@ -38,6 +41,7 @@ impl Notice {
             Notice::DialFailed { dial, reason } => Event::DialFailed { dial, reason },
             Notice::WriteSpace { conn, free } => Event::WriteSpace { conn, free },
             Notice::RequestGone { id } => Event::RequestGone { id },
+            Notice::Ask { id, request } => Event::Request { id, request },
         };
         machine.step(clock, event, signer, out);
     }

@@ -11,6 +11,7 @@ use leyden_persist::Turn;
 
 use crate::chain::Driver;
 use crate::control::Control;
+use crate::dev::Dev;
 use crate::dial::Dial;
 use crate::history::{Load, LoadFrom, Loads};
 use crate::log::Log;
@@ -56,6 +57,7 @@ pub(crate) struct Outputs<'t, 's> {
     pub(crate) turn: &'t mut Turn<'s>,
     pub(crate) peers: &'t mut Peers,
     pub(crate) control: &'t mut Control,
+    pub(crate) dev: &'t mut Dev,
     pub(crate) driver: &'t mut Driver,
     pub(crate) staged: &'t mut Staged,
     pub(crate) log: &'t mut Log,
@@ -99,7 +101,11 @@ impl Sink for Outputs<'_, '_> {
             Command::Broadcast { tx, .. } => self.staged.broadcasts.push(tx.clone()),
             // Watching has no effect on the world, and the next block must be looked through with it.
             Command::Watch(watch) => self.driver.watch(&watch),
-            Command::Reply { id, result } => self.control.reply(id, result),
+            Command::Reply { id, result } => {
+                if let Some(result) = self.dev.replied(id, result) {
+                    self.control.reply(id, &result);
+                }
+            }
             Command::Note(note) => self.log.note(self.wall, &note),
             Command::Stop => self.staged.stop = true,
         }

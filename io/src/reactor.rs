@@ -29,6 +29,7 @@ use signal_hook_mio::v1_0::Signals;
 use self::receive::{Budget, Reading};
 use crate::chain::{Driver, DriverEvent};
 use crate::control::{Control, SESSIONS};
+use crate::dev::Dev;
 use crate::dial::{self, Dials};
 use crate::linger::LINGERS;
 use crate::listen::{LISTENERS, Listeners};
@@ -54,9 +55,9 @@ const DEADLINES_PER_TURN: usize = 8;
 /// How long the last answers to control clients may take.
 const FAREWELL_MS: u64 = 1_000;
 
-const SIGINT: i32 = 2;
+pub(crate) const SIGINT: i32 = 2;
 const SIGQUIT: i32 = 3;
-const SIGTERM: i32 = 15;
+pub(crate) const SIGTERM: i32 = 15;
 
 /// Why the loop ends.
 #[derive(Debug)]
@@ -112,6 +113,7 @@ pub struct Reactor<M = Node> {
     peers: Peers,
     dials: Dials,
     control: Control,
+    dev: Dev,
     staged: Staged,
     notices: VecDeque<Notice>,
     requests: Vec<(RequestId, Request)>,
@@ -151,6 +153,7 @@ impl<M: Machine> Reactor<M> {
             peers,
             dials,
             control,
+            dev: Dev::default(),
             staged: Staged::default(),
             notices: VecDeque::new(),
             requests: Vec::new(),
@@ -245,10 +248,17 @@ impl<M: Machine> Reactor<M> {
             for (id, request) in requests.drain(..) {
                 match Room::refuses(&request).filter(|_| is_short) {
                     Some(text) => out.control.reply(id, &Err(RequestError::generic(text))),
-                    None => machine.step(clock, Event::Request { id, request }, signer, out),
+                    None => {
+                        if let Some(request) = out.dev.take(id, request, out.driver.hosted().is_some()) {
+                            machine.step(clock, Event::Request { id, request }, signer, out);
+                        }
+                    }
                 }
             }
             for notice in notices.drain(..) {
+                if let Notice::RequestGone { id } = notice {
+                    out.dev.gone(id);
+                }
                 notice.step(machine, clock, signer, out);
             }
             *chain_has_more = true;
@@ -359,6 +369,7 @@ impl<M: Machine> Reactor<M> {
             turn: &mut turn,
             peers: &mut self.peers,
             control: &mut self.control,
+            dev: &mut self.dev,
             driver: &mut self.driver,
             staged: &mut self.staged,
             log: &mut self.log,
@@ -376,7 +387,7 @@ impl<M: Machine> Reactor<M> {
     /// The turn is durable: now it may be seen.
     fn after_commit(&mut self, clock: Clock) -> Result<(), End> {
         let now_ms = clock.mono.0;
-        let Reactor { staged, peers, notices, driver, control, dials, store, log, .. } = self;
+        let Reactor { staged, peers, notices, driver, control, dev, dials, store, log, .. } = self;
         for conn in staged.touched.drain(..) {
             if let Some(peer) = peers.get_mut(conn) {
                 peer.touched = false;
@@ -392,10 +403,20 @@ impl<M: Machine> Reactor<M> {
             }
             peers.end(conn, reason, now_ms, notices);
         }
-        control.flush(notices);
+        let has_broadcasts = !staged.broadcasts.is_empty();
         for tx in staged.broadcasts.drain(..) {
             driver.submit(&tx);
         }
+        if let Some(chain) = driver.hosted().cloned()
+            && (has_broadcasts || dev.has_orders())
+        {
+            // What was broadcast is in the mempool before its answer leaves, and before this node's own orders mine:
+            // whoever mines next, through any node of the process, has it in the block.
+            driver.tick(now_ms);
+            self.chain_has_more = true;
+            dev.act(&chain, clock.wall, control, notices);
+        }
+        control.flush(notices);
         for dial in staged.dials.drain(..) {
             dials.begin(dial, peers, now_ms, notices);
         }

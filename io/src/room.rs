@@ -50,7 +50,9 @@ impl Room {
             | Request::Pay(_)
             | Request::XPay(_)
             | Request::SendPay(_)
-            | Request::SendOnion(_) => {
+            | Request::SendOnion(_)
+            | Request::DevGenerate(_)
+            | Request::DevFaucet(_) => {
                 Some("The disk is almost full: free some space first. What is under way goes on meanwhile")
             }
             _ => None,

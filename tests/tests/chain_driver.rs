@@ -35,7 +35,7 @@ struct Loop {
 impl Loop {
     fn new(config: Config, network: Network, start: Start) -> Loop {
         let poll = Poll::new().unwrap();
-        let mut driver = Driver::new(config, network, start);
+        let mut driver = Driver::bitcoind(config, network, start);
         driver.register(poll.registry(), Token(7)).unwrap();
         Loop { poll, events: Events::with_capacity(8), driver, started: Instant::now(), told: Vec::new() }
     }

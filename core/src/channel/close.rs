@@ -4,7 +4,8 @@ use bitcoin::{Script, ScriptBuf, Transaction};
 
 use crate::amount::Sat;
 use crate::command::{Command, Level};
-use crate::ids::{BlockHeight, ConnId, Sig};
+use crate::ids::{BlockHeight, ConnId, HtlcId, Sig};
+use crate::mutation::{Mutation, is_active};
 use crate::side::{PerSide, Side};
 use crate::tx::{ClosingInput, ClosingTx, ShutdownRules};
 use crate::wire::{self, Message};
@@ -232,7 +233,8 @@ impl Channel {
             return Err(ChannelError::BadClosingFee { fee, maximum: negotiation.ours.1 });
         }
         self.negotiation.as_mut().expect("it is there").rounds = rounds;
-        let (low, high) = negotiation.ours;
+        let own = self.preferred_fee(cx);
+        let (low, high) = if is_active(Mutation::StubbornClosing) { (own, own) } else { negotiation.ours };
         let answer = match theirs.fee_range {
             Some(range) => {
                 let (low, high) = (low.max(range.min_fee_satoshis), high.min(range.max_fee_satoshis));
@@ -346,6 +348,14 @@ impl Channel {
         cx.effects.push(Effect::ForceClose { channel: self.key, reason, txid });
     }
 
+    /// A preimage that came with the deadline itself, or after it: a peer that is there lets go of the HTLC within
+    /// seconds, and closing without having asked it would cost both. So it gets a block, while half of the time that
+    /// the chain would need is still left beside.
+    fn may_still_answer(&self, id: HtlcId, cltv_expiry: u32, height: BlockHeight, fulfilled: u32) -> bool {
+        let is_fresh = self.fulfilled_at.get(&id).is_some_and(|at| height <= at.plus(1));
+        is_fresh && !is_active(Mutation::NoGraceAtDeadline) && height.0.saturating_add(fulfilled / 2) < cltv_expiry
+    }
+
     /// BOLT 2, `cltv_expiry_delta` selection: an HTLC that cannot wait any longer takes the channel on chain.
     pub(super) fn check_deadlines(&mut self, cx: &mut Cx<'_>, height: BlockHeight) {
         if matches!(self.row.phase, Phase::OnChain { .. } | Phase::Closed) || !cx.chain.synced {
@@ -368,7 +378,11 @@ impl Channel {
                 Side::Local if height.0 >= cltv_expiry.saturating_add(offered) => {
                     Some(CloseReason::OfferedDeadline { id, cltv_expiry })
                 }
-                Side::Remote if fulfilled_by_us && height.0.saturating_add(fulfilled) >= cltv_expiry => {
+                Side::Remote
+                    if fulfilled_by_us
+                        && height.0.saturating_add(fulfilled) >= cltv_expiry
+                        && !self.may_still_answer(id, cltv_expiry, height, fulfilled) =>
+                {
                     Some(CloseReason::FulfilledDeadline { id, cltv_expiry })
                 }
                 _ => None,

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use crate::amount::{Msat, Sat};
 use crate::ids::{HtlcId, PaymentHash};
+use crate::mutation::{Mutation, is_active};
 use crate::side::{PerSide, Side};
 
 pub use super::update::{Advance, Age, Detail, Htlc, HtlcKey, HtlcState, Origin, Peeled, Removal, Stage, Step};
@@ -300,6 +301,11 @@ impl Ledger {
         for (key, htlc) in &mut self.htlcs {
             htlc.state = match std::mem::replace(&mut htlc.state, HtlcState::Live) {
                 HtlcState::Removing(Stage::Proposed, _) if key.offered_by == Side::Local => HtlcState::Live,
+                HtlcState::Removing(Stage::Proposed, _) | HtlcState::Decided(_)
+                    if is_active(Mutation::LostPreimage) =>
+                {
+                    HtlcState::Live
+                }
                 HtlcState::Removing(Stage::Proposed, removal) => HtlcState::Decided(removal),
                 state => state,
             };
@@ -318,7 +324,7 @@ impl Ledger {
         if self.counters.signed.remote == theirs.commits + 1 {
             steps.push(Step::SendCommit);
         }
-        if self.counters.last_sent == Some(Step::SendRevoke) {
+        if (self.counters.last_sent == Some(Step::SendRevoke)) != is_active(Mutation::RetransmissionOrder) {
             steps.reverse();
         }
         steps
@@ -464,6 +470,9 @@ impl Ledger {
     pub fn feerate(&self, whose: Side, age: Age) -> u32 {
         if age == Age::Worst {
             return self.highest_feerate();
+        }
+        if whose == Side::Local && is_active(Mutation::EarlyFee) {
+            return self.newest_feerate();
         }
         let seen = |(_, stage): &&(u32, Stage)| stage.in_commitment(self.opener, whose, age);
         self.counters.fees.iter().rev().find(seen).map_or(self.counters.base_feerate_per_kw, |(fee, _)| *fee)

@@ -5,6 +5,7 @@
 
 use crate::amount::{Msat, Sat};
 use crate::limits::ADDS_UNACKED_MAX;
+use crate::mutation::{Mutation, is_active};
 use crate::side::{PerSide, Side};
 use crate::tx::{CommitFormat, TrimRule, opener_cost};
 
@@ -297,7 +298,7 @@ impl<'a> Terms<'a> {
             }
             // A feerate turns HTLCs into dust. As the opener we can wait; as the other side we bear what comes and
             // fail new dust, because refusing would only lead to the same message again.
-            if by == Side::Local && totals.dust_msat > self.max_dust_exposure_msat {
+            if (by == Side::Local || is_active(Mutation::CutOnDust)) && totals.dust_msat > self.max_dust_exposure_msat {
                 let maximum = self.max_dust_exposure_msat;
                 return Err(Excess::Dust { whose, maximum, actual: totals.dust_msat });
             }
@@ -359,7 +360,8 @@ impl Standing<'_> {
         let (by, terms, opener) = (self.by, &self.terms, self.terms.ledger.opener());
         let has_output = amount_msat.sat_floor() >= totals.trim_below[by];
         let outputs = totals.outputs + u64::from(has_output);
-        let reserve = terms.params[!by].channel_reserve;
+        let is_wrong = by == Side::Local && is_active(Mutation::WrongReserve);
+        let reserve = if is_wrong { Sat::ZERO } else { terms.params[!by].channel_reserve };
         let spendable = above(totals.balance_msat[by], reserve);
         let fee = if by == Side::Local {
             // One more HTLC of the peer, and a higher feerate, must stay possible (BOLT 2, fee spike buffer).

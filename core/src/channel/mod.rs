@@ -33,6 +33,7 @@ use crate::amount::{Msat, Sat};
 use crate::chain::Chain;
 use crate::clock::Clock;
 use crate::command::{Command, Level, Note, Sink, Watch};
+use crate::mutation::{Mutation, is_active};
 use secp256k1::PublicKey;
 
 use crate::ids::{BlockHeight, ChannelId, ChannelKey, ConnId, HtlcId, NodeId, ShortChannelId, Sig};
@@ -127,6 +128,9 @@ pub struct Channel {
     dirty: bool,
     /// HTLCs decided in this turn whose rows are not written yet.
     unsaved: Vec<HtlcKey>,
+    /// HTLCs of the peer that we have fulfilled lately, and the height then: the peer gets a block to answer. Empty after
+    /// a restart, which only makes us go on chain sooner.
+    fulfilled_at: BTreeMap<HtlcId, BlockHeight>,
     /// Did we tell the node that the channel may carry HTLCs?
     up: bool,
     /// The talk about the closing fee, which starts anew with each connection.
@@ -169,6 +173,7 @@ impl Channel {
             onions,
             dirty: false,
             unsaved: Vec::new(),
+            fulfilled_at: BTreeMap::new(),
             up: false,
             negotiation: None,
             close_repeated: false,
@@ -197,8 +202,10 @@ impl Channel {
         }
         if matches!(self.row.phase, Phase::OnChain { .. } | Phase::Closed) {
             // Whatever else it is was written before the peer heard of the end.
-            if let Message::ClosingSigned(_) = message {
-                self.repeat_closing_signed(cx);
+            match message {
+                Message::ClosingSigned(_) => self.repeat_closing_signed(cx),
+                Message::UpdateFulfillHtlc(fulfill) => self.receive_late_preimage(cx, fulfill),
+                _ => {}
             }
             return Ok(());
         }
@@ -216,6 +223,9 @@ impl Channel {
             Message::Shutdown(shutdown) => self.receive_shutdown(cx, shutdown),
             Message::ClosingSigned(closing) => self.receive_closing_signed(cx, closing),
             // A second one on the same connection tells nothing new.
+            Message::ChannelReestablish(_) if is_active(Mutation::SecondReestablishFails) => {
+                Err(ChannelError::RevokeNotDue)
+            }
             Message::ChannelReestablish(_) => Ok(()),
             _ => Err(ChannelError::Unsupported { message: name }),
         }
@@ -361,6 +371,11 @@ impl Channel {
         self.onions.get(&HtlcKey { offered_by: Side::Remote, id }).map(|kept| &*kept.onion)
     }
 
+    /// How many onions are kept.
+    pub fn onions_kept(&self) -> usize {
+        self.onions.len()
+    }
+
     /// The onion of a peer's HTLC is irrevocably with the next peer, or not needed any more.
     pub fn forget_next_onion(&mut self, cx: &mut Cx<'_>, id: HtlcId) {
         self.forget_onion(cx, HtlcKey { offered_by: Side::Remote, id });
@@ -455,6 +470,7 @@ impl Channel {
     pub fn block(&mut self, cx: &mut Cx<'_>, height: BlockHeight) {
         self.check_depth(cx, height);
         self.check_deadlines(cx, height);
+        self.fulfilled_at.retain(|_, at| height <= at.plus(1));
         self.check_closed(cx, height);
         self.check_hollow(cx, height);
     }

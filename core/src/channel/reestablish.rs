@@ -2,6 +2,7 @@
 
 use crate::command::Level;
 use crate::ids::ConnId;
+use crate::mutation::{Mutation, is_active};
 use crate::side::Side;
 use crate::wire::{self, Message};
 
@@ -71,8 +72,11 @@ impl Channel {
             next_funding: None,
             my_current_funding_locked: None,
         };
+        if is_active(Mutation::QueueLeak) && self.ledger.awaiting_revoke() {
+            self.send_commitment(cx);
+        }
         self.send(cx, &Message::ChannelReestablish(reestablish));
-        self.shutdown_unsent = self.row.shutdown.local.is_some();
+        self.shutdown_unsent = self.row.shutdown.local.is_some() && !is_active(Mutation::ShutdownNotRepeated);
     }
 
     pub(super) fn receive_reestablish(
@@ -158,7 +162,7 @@ impl Channel {
     fn resume(&mut self, cx: &mut Cx<'_>, theirs: Received) -> Result<(), ChannelError> {
         // BOLT 2: `channel_ready` is sent again while neither side has gone past the first commitment.
         let fresh = theirs.commits == 0 && self.ledger.received().commits == 0;
-        if fresh && self.row.ready.local {
+        if fresh && self.row.ready.local && !is_active(Mutation::ReadyNotRepeated) {
             self.send_ready(cx);
         }
         for step in self.ledger.retransmit(theirs) {

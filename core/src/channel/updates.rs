@@ -4,6 +4,7 @@ use crate::amount::Msat;
 use crate::chain::{FEERATE_FLOOR_PER_KW, Feerates};
 use crate::ids::{HtlcId, PaymentHash, Point, Preimage};
 use crate::limits::REMOVALS_UNACKED_MAX;
+use crate::mutation::{Mutation, is_active};
 use crate::onion::failure::BADONION;
 use crate::onion::{self, BadOnion, ONION_SIZE, Onion, PeelError, Scratch, blinding};
 use crate::side::Side;
@@ -49,6 +50,7 @@ pub(super) fn wanted_feerate(format: CommitFormat, feerates: &Feerates, config: 
 /// cost the peer alone: estimators may differ for weeks, and closing for that would cost both.
 pub(super) fn feerate_bounds(format: CommitFormat, feerates: &Feerates) -> (u32, u32) {
     let highest = feerates.blocks_2.saturating_mul(100).max(250_000);
+    let highest = if is_active(Mutation::StrictFeeBounds) { feerates.blocks_2.saturating_mul(2) } else { highest };
     match format {
         CommitFormat::AnchorsZeroFeeHtlc => (FEERATE_FLOOR_PER_KW, highest),
         CommitFormat::StaticRemoteKey => ((feerates.blocks_100 / 4).max(FEERATE_FLOOR_PER_KW), highest),
@@ -137,7 +139,9 @@ impl Channel {
         if preimage.payment_hash() != htlc.payment_hash {
             return Err(Refusal::WrongPreimage);
         }
-        self.decide(cx, id, Removal::Fulfilled(preimage))
+        self.decide(cx, id, Removal::Fulfilled(preimage))?;
+        self.fulfilled_at.insert(id, cx.chain.height());
+        Ok(())
     }
 
     /// Fails an HTLC of the peer with an encrypted reason.
@@ -310,6 +314,16 @@ impl Channel {
         Ok(())
     }
 
+    /// The channel is on its way to the chain, and the peer did not know when it wrote this. A preimage is a preimage:
+    /// the incoming HTLC need not wait until this one shows up in a block.
+    pub(super) fn receive_late_preimage(&mut self, cx: &mut Cx<'_>, fulfill: &wire::UpdateFulfillHtlc<'_>) {
+        let (id, preimage) = (HtlcId(fulfill.id), fulfill.payment_preimage);
+        let Some(htlc) = self.offered(id).filter(|htlc| preimage.payment_hash() == htlc.payment_hash) else { return };
+        if let Detail::Offered { origin, .. } = htlc.detail {
+            cx.effects.push(Effect::Fulfilled { channel: self.key, id, origin, preimage });
+        }
+    }
+
     pub(super) fn receive_fail(
         &mut self,
         _cx: &mut Cx<'_>,
@@ -356,6 +370,9 @@ impl Channel {
     /// take in: adds by id, and removals before them, because they may free what the adds need (BOLT 2, message
     /// retransmission).
     pub(super) fn resend_updates(&self, cx: &mut Cx<'_>) -> Result<(), ChannelError> {
+        if is_active(Mutation::UpdatesNotRepeated) {
+            return Ok(());
+        }
         for (key, htlc) in self.ledger.of_side(Side::Remote) {
             if let HtlcState::Removing(Stage::PeerSigned, removal) = &htlc.state {
                 self.send_removal(cx, key.id, removal);

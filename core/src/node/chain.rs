@@ -8,6 +8,7 @@ use crate::channel::{Phase, Spendable};
 use crate::command::{Command, Level, Watch};
 use crate::event::{BroadcastOutcome, Match};
 use crate::ids::{BlockHeight, ChannelKey};
+use crate::mutation::{Mutation, is_active};
 use crate::onion::Failure;
 use crate::request::Response;
 use crate::store::{Key, RowValue, Table};
@@ -100,7 +101,8 @@ impl Node {
         }
         self.replays.forget_expired(io.out, tip.height);
         self.claim_due(io, tip.height);
-        let late = self.incoming.take_expiring(tip.height.plus(HELD_PART_MARGIN));
+        let margin = if is_active(Mutation::HeldTooLong) { 0 } else { HELD_PART_MARGIN };
+        let late = self.incoming.take_expiring(tip.height.plus(margin));
         self.fail_parts(io, &late, |node, part| Failure::IncorrectOrUnknownPaymentDetails {
             htlc_msat: part.amount,
             height: node.chain.height(),
@@ -135,6 +137,9 @@ impl Node {
     }
 
     pub(super) fn on_block_gone(&mut self, io: &mut Io<'_>, tip: Tip) {
+        if is_active(Mutation::HeightOnlyGrows) {
+            return;
+        }
         io.note(Level::Warn, "chain", format_args!("block {} is no longer part of the best chain", tip.height));
         self.wallet.block_disconnected(tip.height, io.out);
         io.delete::<BlockRow>(block_key(tip.height));
@@ -187,7 +192,7 @@ impl Node {
                 Backend::Down { reason } => {
                     io.note(Level::Warn, "chain", format_args!("bitcoind: {reason}; carrying on with what is safe"));
                 }
-                _ => io.note(Level::Info, "chain", format_args!("bitcoind answers")),
+                _ => io.note(Level::Info, "chain", format_args!("the chain's backend answers")),
             }
         }
         if matches!(backend, Backend::Down { .. }) {
@@ -200,7 +205,7 @@ impl Node {
         match outcome {
             BroadcastOutcome::Accepted => io.note(Level::Debug, "chain", format_args!("{txid} is in the mempool")),
             BroadcastOutcome::Rejected { code, reason } => {
-                io.note(Level::Warn, "chain", format_args!("bitcoind refuses {txid}: {reason} ({code})"));
+                io.note(Level::Warn, "chain", format_args!("the chain's backend refuses {txid}: {reason} ({code})"));
             }
             BroadcastOutcome::Unreachable => {
                 io.note(Level::Warn, "chain", format_args!("{txid} could not be broadcast; it will be tried again"));

@@ -22,6 +22,7 @@ macro_rules! lend {
 }
 
 mod announce;
+mod census;
 mod chain;
 mod effects;
 mod history;
@@ -59,6 +60,7 @@ use crate::timer::Timers;
 use crate::wallet::Wallet;
 use crate::wire::{Features, Message};
 
+pub use census::Census;
 pub use restore::{Boot, RestoreError};
 pub use snapshot::ThawError;
 

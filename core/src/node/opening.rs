@@ -9,6 +9,7 @@ use crate::command::Level;
 use crate::encoding::encode_fields;
 use crate::ids::{ChannelId, ChannelKey, ConnId, KeysIndex, NodeId, RequestId};
 use crate::limits::{CHANNELS_MAX, CHANNELS_PER_PEER_MAX, UNFUNDED_CHANNELS_MAX, UNFUNDED_CHANNELS_PER_PEER_MAX};
+use crate::mutation::{Mutation, is_active};
 use crate::request::channel::{ChannelFunded, FundChannel};
 use crate::request::{AmountOrAll, RequestError, Response};
 use crate::side::Side;
@@ -386,7 +387,7 @@ impl Node {
     }
 
     pub(super) fn openings_disconnected(&mut self, io: &mut Io<'_>, node: NodeId) {
-        self.openings_failed_where(io, node, "Disconnected", |_| true);
+        self.openings_failed_where(io, node, "Disconnected", |_| !is_active(Mutation::OpeningOutlivesConnection));
     }
 
     pub(super) fn openings_failed(&mut self, io: &mut Io<'_>, node: NodeId, channel_id: ChannelId, text: &str) {

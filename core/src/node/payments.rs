@@ -8,6 +8,7 @@ use crate::amount::Msat;
 use crate::channel::{Detail, Failure as HtlcFailure, INVALID_ONION_BLINDING, Offer, Origin, Peeled, Refusal};
 use crate::command::Level;
 use crate::ids::{BlockHeight, ChannelKey, HtlcId, PaymentHash, Preimage, ShortChannelId};
+use crate::mutation::{Mutation, is_active};
 use crate::onion::failure::Undecodable;
 use crate::onion::payload::{Final, Forward, Payload, PaymentData};
 use crate::onion::{self, Failure};
@@ -164,7 +165,8 @@ impl Node {
     /// The invoice and the removal of every part are written in one turn: claimed are all parts or none.
     fn claim(&mut self, io: &mut Io<'_>, payment_hash: PaymentHash, parts: &[HeldPart], received: Msat) {
         let (preimage, replies) = self.invoices.paid(io.out, io.clock, payment_hash, received);
-        for part in parts {
+        let claimed = if is_active(Mutation::OnePartClaimed) { &parts[..1] } else { parts };
+        for part in claimed {
             let done = self.with_channel(io, part.channel, |channel, cx| channel.fulfill_htlc(cx, part.id, preimage));
             assert_eq!(done, Some(Ok(())), "a part that is held is live on its channel");
         }
@@ -272,8 +274,10 @@ impl Node {
         let peer = asked_channel.peer();
         let others: Vec<ChannelKey> = self.index.of_peer(peer).filter(|key| *key != asked).collect();
         for key in std::iter::once(asked).chain(others) {
+            let given_away = arrival.amount.saturating_sub(next.amt_to_forward);
+            let given_away = if is_active(Mutation::WrongFeeDirection) { given_away } else { Msat::ZERO };
             let offer = Offer {
-                amount_msat: next.amt_to_forward,
+                amount_msat: next.amt_to_forward + given_away,
                 payment_hash: arrival.payment_hash,
                 cltv_expiry: next.outgoing_cltv_value.0,
                 onion: &onion,

@@ -5,6 +5,7 @@ use crate::channel::{ChannelError, Consequence};
 use crate::command::{Command, Level};
 use crate::event::{Cut, Direction, NetAddr};
 use crate::ids::{ChannelId, ChannelKey, ConnId, DialId, NodeId};
+use crate::mutation::{Mutation, is_active};
 use crate::peer::{Admission, DialNext, PeerTimer, RemoteInit};
 use crate::request::peer::ConnectedPeer;
 use crate::request::{RequestError, Response};
@@ -275,9 +276,10 @@ impl Node {
     fn on_message(&mut self, io: &mut Io<'_>, node: NodeId, conn: ConnId, message: &Message<'_>) {
         match message {
             Message::Ping(ping) => {
-                if ping.num_pong_bytes < PONG_BYTES_END {
+                if ping.num_pong_bytes < PONG_BYTES_END || is_active(Mutation::OddPingsAnswered) {
                     static ZEROS: [u8; PONG_BYTES_END as usize] = [0; PONG_BYTES_END as usize];
-                    io.send(conn, wire::Pong { ignored: &ZEROS[..usize::from(ping.num_pong_bytes)] });
+                    let length = usize::from(ping.num_pong_bytes).min(ZEROS.len());
+                    io.send(conn, wire::Pong { ignored: &ZEROS[..length] });
                 }
             }
             Message::Pong(pong) => {
@@ -310,6 +312,14 @@ impl Node {
                     io.send(conn, wire::Warning { channel_id: ChannelId::ALL, data: text.as_bytes() });
                 }
             },
+        }
+    }
+
+    /// What a seeded bug does when the node is stopped.
+    pub(super) fn tell_error(&self, io: &mut Io<'_>) {
+        let conns = self.peers.iter().filter_map(|(_, peer)| peer.session.as_ref()).map(|session| session.conn);
+        for conn in conns {
+            io.send(conn, wire::Error { channel_id: ChannelId::ALL, data: b"internal error" });
         }
     }
 
@@ -383,7 +393,7 @@ impl Node {
     ) {
         io.note_peer(Level::Debug, "peer", node, format_args!("{} for unknown channel {channel_id}", message.name()));
         let text = b"unknown channel";
-        if matches!(message, Message::ChannelReestablish(_)) {
+        if matches!(message, Message::ChannelReestablish(_)) && !is_active(Mutation::SilentOnUnknownChannel) {
             io.send(conn, wire::Error { channel_id, data: text });
         } else {
             io.send(conn, wire::Warning { channel_id, data: text });

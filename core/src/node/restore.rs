@@ -14,6 +14,7 @@ use crate::command::{Command, Sink, Watch};
 use crate::config::Config;
 use crate::ids::{BlockHeight, ChannelKey, NodeId};
 use crate::invoices::Invoices;
+use crate::mutation::{Mutation, is_active};
 use crate::payment::forward::{Forwards, Open};
 use crate::payment::incoming::Incoming;
 use crate::payment::outgoing::Outgoing;
@@ -297,6 +298,9 @@ impl Node {
     /// A part is on its way exactly if an HTLC of some channel says so: a crash may lie between the two only in the one
     /// direction, that the add was never signed.
     fn reconcile_parts(&mut self, io: &mut Io<'_>) {
+        if is_active(Mutation::PartsOutliveRestart) {
+            return;
+        }
         let mut offered = BTreeSet::new();
         let mut forwarded = BTreeSet::new();
         for channel in self.channels.values() {
@@ -327,6 +331,9 @@ impl Node {
 
     /// HTLCs of peers that are irrevocable and have no decision: decided anew, as if they had just come.
     fn present_incoming(&mut self, io: &mut Io<'_>) {
+        if is_active(Mutation::ForgottenHtlcOnRestart) {
+            return;
+        }
         let mut waiting = Vec::new();
         for (key, channel) in &self.channels {
             for (htlc_key, htlc) in channel.ledger().of_side(Side::Remote) {

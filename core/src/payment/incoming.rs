@@ -145,6 +145,16 @@ impl Incoming {
         Verdict::Claim { received: set.received(), parts: set.parts }
     }
 
+    /// How many payments wait for more parts.
+    pub fn len(&self) -> usize {
+        self.sets.len()
+    }
+
+    /// Is none of them waiting?
+    pub fn is_empty(&self) -> bool {
+        self.sets.is_empty()
+    }
+
     /// Takes one payment whose parts have not come in time (BOLT 4 `mpp_timeout`).
     pub fn pop_late(&mut self, now: Mono) -> Option<Vec<HeldPart>> {
         let payment_hash = self.timers.pop_due(now)?;

@@ -4,6 +4,7 @@
 //! Each topic has a file: the arguments of a request and the parts of its answer stand side by side there.
 
 pub mod channel;
+pub mod dev;
 pub mod error;
 pub mod graph;
 pub mod invoice;
@@ -122,6 +123,11 @@ pub enum Request {
     },
     /// Channels of the network. [`Response::Channels`].
     ListChannels(graph::ListChannels),
+
+    /// Mine, where the process hosts the chain. [`Response::DevGenerated`].
+    DevGenerate(dev::DevGenerate),
+    /// Make coins, where the process hosts the chain. [`Response::DevGift`].
+    DevFaucet(dev::DevFaucet),
 }
 
 /// The answer to a request.
@@ -198,6 +204,10 @@ pub enum Response {
     Nodes(Vec<graph::GraphNode>),
     /// To [`Request::ListChannels`].
     Channels(Vec<graph::GraphChannel>),
+    /// To [`Request::DevGenerate`].
+    DevGenerated(dev::DevGenerated),
+    /// To [`Request::DevFaucet`].
+    DevGift(Box<dev::DevGift>),
 }
 
 /// Which rows of a list to show. Lists are numbered from 1, both by when a row came to be and by when it last changed.

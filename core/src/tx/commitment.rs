@@ -17,6 +17,7 @@ use super::sighash;
 use crate::amount::{Msat, Sat};
 use crate::encoding::encode_fields;
 use crate::ids::{BlockHeight, HtlcId, PaymentHash, Sig};
+use crate::mutation::{Mutation, is_active};
 use crate::side::{PerSide, Side};
 
 /// A funding output and what every commitment that spends it has in common.
@@ -292,6 +293,9 @@ impl CommitmentTx {
         push_htlcs(input, keys, htlcs, outputs, htlc_outputs);
         push_balances(input, keys, delayed_output, outputs);
         outputs.sort_unstable_by(|a, b| bolt3_order(a, b, htlc_outputs));
+        if input.owner == Side::Local && is_active(Mutation::OutputOrder) {
+            outputs.sort_by_key(|output| (output.value, std::cmp::Reverse(output.script.as_bytes().to_vec())));
+        }
         number_htlcs(outputs, htlc_outputs);
 
         sighash::push_compact_size(serialized, outputs.len());

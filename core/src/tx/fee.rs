@@ -5,6 +5,7 @@ use bitcoin::Script;
 
 use super::format::{CommitFormat, HtlcTxKind};
 use crate::amount::{Msat, Sat};
+use crate::mutation::{Mutation, is_active};
 use crate::side::{PerSide, Side};
 
 /// BOLT 3: feerate times weight over 1000, rounded down.
@@ -35,7 +36,8 @@ impl TrimRule {
     pub fn threshold(&self, offered_by: Side) -> Sat {
         let fee = self.format.htlc_tx_fee(self.htlc_tx_kind(offered_by), self.feerate_per_kw);
         // Saturates: a peer may ask for any dust limit before it is refused.
-        Sat(self.dust_limit.0.saturating_add(fee.0))
+        let wrong = u64::from(is_active(Mutation::OffByOneDust) && self.owner == Side::Local);
+        Sat(self.dust_limit.0.saturating_add(fee.0 + wrong))
     }
 
     /// BOLT 3, "Trimmed Outputs": below the owner's dust limit after the fee of its HTLC transaction.

@@ -9,7 +9,7 @@ use crate::encode::writer::Json;
 
 /// Why there is no result.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Failure {
+pub enum Failure {
     /// There is no node to ask.
     Unreachable(String),
     /// The connection broke, or what came makes no sense.
@@ -38,7 +38,7 @@ impl fmt::Display for Failure {
 }
 
 /// One request and its answer. `params` is JSON.
-pub(super) fn call(stream: &mut (impl Read + Write), method: &str, params: &str) -> Result<Value, Failure> {
+pub fn call(stream: &mut (impl Read + Write), method: &str, params: &str) -> Result<Value, Failure> {
     let mut request = b"{\"jsonrpc\":\"2.0\",\"id\":\"leyden-cli\",\"method\":".to_vec();
     method.write(&mut request);
     request.extend_from_slice(b",\"params\":");

@@ -1,6 +1,6 @@
 //! `leyden-cli`: one request, one answer.
 
-mod client;
+pub mod client;
 mod human;
 mod params;
 
@@ -37,6 +37,10 @@ struct Arguments {
     /// The node's socket [default: DIR/NETWORK/lightning-rpc].
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
+
+    /// A node of `leydend playground`: A, B, C, or with `--dir` of the playground the node's folder, such as DIR/A.
+    #[arg(long, short = 'p', value_name = "NODE", conflicts_with_all = ["data_dir", "network", "socket"])]
+    playground: Option<PathBuf>,
 
     /// Print tables for people instead of JSON.
     #[arg(long, short = 'H')]
@@ -131,9 +135,31 @@ fn socket_path(arguments: &Arguments) -> PathBuf {
     if let Some(path) = &arguments.socket {
         return path.clone();
     }
-    let home = || std::env::var_os("HOME").map_or_else(|| PathBuf::from("."), PathBuf::from).join(".leyden");
-    let dir = arguments.data_dir.clone().unwrap_or_else(home);
-    dir.join(arguments.network.name()).join(crate::SOCKET_NAME)
+    let (dir, network) = match &arguments.playground {
+        Some(node) => (playground_node(node), Network::Regtest),
+        None => (arguments.data_dir.clone().unwrap_or_else(home_folder), arguments.network),
+    };
+    dir.join(network.name()).join(crate::SOCKET_NAME)
+}
+
+fn home_folder() -> PathBuf {
+    std::env::var_os("HOME").map_or_else(|| PathBuf::from("."), PathBuf::from).join(".leyden")
+}
+
+/// Where a playground is that was given no folder.
+pub fn playground_folder() -> PathBuf {
+    home_folder().join("playground")
+}
+
+/// A name alone is one of the usual playground's nodes, and they are called by capital letters.
+fn playground_node(node: &Path) -> PathBuf {
+    match node.to_str() {
+        Some(name) if !name.contains('/') => {
+            let is_letter = name.len() == 1;
+            playground_folder().join(if is_letter { name.to_ascii_uppercase() } else { name.to_owned() })
+        }
+        _ => node.to_path_buf(),
+    }
 }
 
 fn ask(arguments: &Arguments, params: &str) -> Result<Value, Failure> {
@@ -151,6 +177,11 @@ fn connect(path: &Path, arguments: &Arguments) -> Result<UnixStream, Failure> {
     UnixStream::connect(path).map_err(|error| {
         let network = arguments.network.name();
         let hint = match error.kind() {
+            std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused if arguments.playground.is_some() => {
+                "is `leydend playground` running, with a node of this name? One that was started with --dir is called by \
+                 its path: -p DIR/A"
+                    .to_owned()
+            }
             std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused => format!(
                 "is leydend running? It was looked for on the network {network}; see --network, --data-dir and --socket"
             ),

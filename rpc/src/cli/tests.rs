@@ -79,6 +79,10 @@ fn the_socket_is_looked_for_where_the_node_puts_it() {
     assert_eq!(path(&["--data-dir", "/d", "--network", "regtest", "getinfo"]), "/d/regtest/lightning-rpc");
     assert_eq!(path(&["--socket", "/s", "getinfo"]), "/s");
     assert!(path(&["getinfo"]).ends_with(".leyden/bitcoin/lightning-rpc"));
+    assert!(path(&["-p", "A", "getinfo"]).ends_with(".leyden/playground/A/regtest/lightning-rpc"));
+    assert!(path(&["-p", "c", "getinfo"]).ends_with(".leyden/playground/C/regtest/lightning-rpc"));
+    assert_eq!(path(&["-p", "/d/A", "getinfo"]), "/d/A/regtest/lightning-rpc");
+    assert_eq!(path(&["-p", "./A", "getinfo"]), "./A/regtest/lightning-rpc");
 }
 
 #[test]

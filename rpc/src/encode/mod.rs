@@ -2,6 +2,7 @@
 
 mod channel;
 mod daemon;
+mod dev;
 mod error;
 mod graph;
 mod invoice;
@@ -91,6 +92,8 @@ pub(crate) fn response(out: &mut Vec<u8>, response: &Response, view: &View) {
         Response::Forwards(forwards) => object.list("forwards", forwards, payment::forward),
         Response::Nodes(nodes) => object.list("nodes", nodes, graph::node),
         Response::Channels(channels) => object.list("channels", channels, graph::channel),
+        Response::DevGenerated(generated) => dev::generated(object, generated),
+        Response::DevGift(gift) => dev::gift(object, gift, view.network),
     }
     result.close();
 }

@@ -290,3 +290,27 @@ fn a_channel_as_clients_know_it() {
     assert!(shown.get("closer").is_none());
     assert_eq!(shown["updates"]["local"]["cltv_expiry_delta"], 34);
 }
+
+#[test]
+fn blocks_and_coins_made_here() {
+    use bitcoin::BlockHash;
+    use leyden_core::request::dev::{DevGenerated, DevGift};
+    let blocks = [1, 2].map(|byte| BlockHash::from_byte_array([byte; 32])).to_vec();
+    let hash = |byte: &str| byte.repeat(32);
+    let generated = Response::DevGenerated(DevGenerated { height: BlockHeight(7), blocks });
+    assert_eq!(
+        text(&generated),
+        format!(
+            r#"{{"blockheight":7,"blocks":[{{"height":6,"hash":"{}"}},{{"height":7,"hash":"{}"}}]}}"#,
+            hash("01"),
+            hash("02")
+        )
+    );
+    let outpoint = OutPoint::new(Txid::from_byte_array([3; 32]), 1);
+    let script = ScriptBuf::from_bytes([&[0, 20][..], &[9; 20]].concat());
+    let gift = DevGift { outpoint, amount: Sat(5), script, height: BlockHeight(8) };
+    let shown: Value = serde_json::from_str(&text(&Response::DevGift(Box::new(gift)))).expect("JSON");
+    assert_eq!(shown["txid"], hash("03"));
+    assert_eq!((&shown["output"], &shown["amount_msat"], &shown["blockheight"]), (&1.into(), &5000.into(), &8.into()));
+    assert!(shown["address"].as_str().is_some_and(|address| address.starts_with("bcrt1q")), "{shown}");
+}

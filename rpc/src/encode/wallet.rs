@@ -17,7 +17,7 @@ pub(super) fn base64(psbt: &PsbtBytes) -> String {
     BASE64.encode(&psbt.0)
 }
 
-fn address(script: &Script, network: Network) -> Option<String> {
+pub(super) fn address(script: &Script, network: Network) -> Option<String> {
     Address::from_script(script, network.bitcoin()).ok().map(|address| address.to_string())
 }
 

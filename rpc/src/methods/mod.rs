@@ -2,6 +2,7 @@
 
 mod channel;
 mod decode;
+mod dev;
 mod graph;
 mod invoice;
 pub(crate) mod local;
@@ -67,6 +68,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Method> {
         invoice::METHODS,
         payment::METHODS,
         graph::METHODS,
+        dev::METHODS,
         recorder::METHODS,
     ]
     .into_iter()

@@ -60,7 +60,7 @@ fn example(method: &str, name: &str) -> Option<String> {
         (_, "id" | "destination") if method != "withdraw" && method != "close" => NODE,
         (_, "id") => "103x1x0",
         (_, "pubkey") => NODE,
-        (_, "destination" | "close_to") => ADDRESS,
+        (_, "destination" | "close_to" | "address") => ADDRESS,
         (_, "payment_hash" | "preimage" | "payment_secret" | "session_key" | "channel_id" | "assocdata") => HASH,
         (_, "onion" | "payment_metadata") => "00ff",
         (_, "psbt") => return Some(format!("\"{}\"", psbt())),
@@ -70,6 +70,7 @@ fn example(method: &str, name: &str) -> Option<String> {
         (_, "index") => "updated",
         (_, "short_channel_id" | "in_channel" | "out_channel") => "103x1x0",
         (_, "feerate") => "6blocks",
+        ("dev-faucet", "satoshi") => "100000sat",
         (_, "satoshi") => "all",
         (_, "exposeprivatechannels") => return Some("[\"1x2x3\"]".into()),
         (_, "fallbacks") => return Some(format!("[\"{ADDRESS}\"]")),
@@ -281,4 +282,18 @@ fn signed_messages_are_checked() {
     assert_eq!(verified("hello", NODE), false);
     assert_eq!(verified("jello", &node.to_string()), false);
     assert_eq!(refusal("checkmessage", r#"["hello","yyyy"]"#).0, -32602);
+}
+
+#[test]
+fn blocks_are_mined_a_bounded_number_at_a_time() {
+    use leyden_core::request::dev::{DevFaucet, DevGenerate};
+    let one = Request::DevGenerate(DevGenerate { blocks: 1, destination: None });
+    assert_eq!(ask("dev-generate", "[]"), one);
+    let coins = Request::DevFaucet(DevFaucet { amount: Sat(100_000), destination: None });
+    assert_eq!(ask("dev-faucet", "[100000]"), coins);
+    for blocks in ["0", "1001", "4294967295"] {
+        let (code, text) = refusal("dev-generate", &format!("[{blocks}]"));
+        assert_eq!(code, -32602);
+        assert!(text.contains(blocks), "{text}");
+    }
 }

@@ -19,6 +19,7 @@ mod policy;
 mod pool;
 mod refused;
 mod reorg;
+mod replay;
 mod standard;
 #[cfg(test)]
 mod tests;
@@ -44,6 +45,7 @@ pub use filter::Filter;
 pub use ledger::Coin;
 pub use policy::{Params, Policy, anyone_can_spend, anyones_witness};
 pub use refused::{ChainLimit, PackageRefused, PackageReplace, Refused, ReplaceRule, TrucViolation};
+pub use replay::ReplayError;
 pub use standard::dust_limit_sat;
 
 /// The chain.

@@ -8,13 +8,19 @@ use leyden_core::request::channel::{ChannelState, PeerChannel};
 use leyden_core::request::invoice::{InvoiceFilter, InvoiceInfo, InvoiceStatus, ListInvoices, WaitAnyInvoice};
 use leyden_core::request::payment::{ForwardStatus, ListForwards, ListPays, PayInfo, PayStatus};
 use leyden_core::request::{Request, Response};
+use leyden_core::side::Side;
 
 use crate::net::NodeIndex;
-use crate::story::{PayKind, Payment, Step, Telling, channels_of};
+use crate::story::{PayKind, Payment, Telling, channels_of};
 use crate::world::World;
 
 /// What an opening or a close may cost whoever pays for it, in all: the promise is about payments.
 const ON_CHAIN_COST_MSAT: u64 = 30_000_000;
+
+/// An HTLC of so much has an output in every commitment that stories make.
+const SURELY_NO_DUST: Msat = Msat(10_000_000);
+/// So many blocks after its expiry an HTLC is gone, or its channel is on its way to the chain.
+const DEADLINE_GRACE_BLOCKS: u32 = 4;
 
 /// What one node says of itself at the end.
 struct Books {
@@ -65,6 +71,9 @@ pub(crate) fn judge(telling: &mut Telling<'_>) {
             found.push(("O12 event stream", *node, text));
         }
     }
+    for node in &honest {
+        bounded(telling, *node, &all[node], &mut found);
+    }
     channels(telling, &all, &mut found);
     for payment in telling.payments.clone() {
         judge_payment(telling, &payment, &all, &mut found);
@@ -97,6 +106,43 @@ fn terminal(node: NodeIndex, own: &Books, found: &mut Vec<(&'static str, NodeInd
     let census = own.channels.iter().filter(|channel| channel.state == ChannelState::ShuttingDown);
     for channel in census.filter(|channel| channel.htlcs.is_empty()) {
         found.push(("O5 liveness", node, format!("{} does not finish its closing", channel.channel_id)));
+    }
+}
+
+/// O6: with nothing under way, nothing is kept that belongs to a payment, and nothing waits to be signed.
+fn bounded(telling: &Telling<'_>, node: NodeIndex, own: &Books, found: &mut Vec<(&'static str, NodeIndex, String)>) {
+    let census = telling.world.node(node).census();
+    // On chain HTLCs take their time; whatever they hold is not in the way.
+    let is_calm = own.channels.iter().all(|channel| channel.state == ChannelState::Normal && channel.htlcs.is_empty());
+    if is_calm && !census.is_idle() {
+        found.push(("O6 bounds", node, format!("all is over, and it still holds {census:?}")));
+    }
+    if is_calm && census.channels != own.channels.len() {
+        found.push(("O6 bounds", node, format!("it lists {} channels and holds {census:?}", own.channels.len())));
+    }
+}
+
+/// O7: no HTLC with an output outlives its expiry by more than a few blocks while its node could act.
+pub(crate) fn judge_deadlines(telling: &mut Telling<'_>) {
+    let height = telling.world.chain.tip().height.0;
+    for node in 0..telling.world.len() {
+        let can_act = !telling.world.checks().is_bad(node)
+            && !telling.world.is_off(node)
+            && telling.world.node(node).tip() == Some(telling.world.chain.tip());
+        if !can_act {
+            continue;
+        }
+        for channel in channels_of(&mut telling.world, node) {
+            let open = matches!(channel.state, ChannelState::Normal | ChannelState::ShuttingDown);
+            let late = channel.htlcs.iter().find(|htlc| {
+                let is_ours = htlc.offered_by == Side::Local && htlc.amount_msat >= SURELY_NO_DUST;
+                open && is_ours && htlc.expiry.0 + DEADLINE_GRACE_BLOCKS < height
+            });
+            if let Some(htlc) = late {
+                let text = format!("at height {height} {} still holds {htlc:?}", channel.channel_id);
+                telling.world.violate("O7 deadline", node, text);
+            }
+        }
     }
 }
 
@@ -161,7 +207,7 @@ fn judge_payment(
     }
     if let (Some(pay), Some(paid)) = (pay, paid) {
         let arrived = paid.amount_received_msat;
-        if arrived < payment.amount || pay.amount_sent_msat < arrived {
+        if arrived < payment.amount || pay.amount_sent_msat < payment.amount {
             let text = format!(
                 "{name}: {} msat asked, {arrived:?} arrived, {:?} left",
                 payment.amount.0, pay.amount_sent_msat
@@ -214,22 +260,18 @@ fn conserved(
             continue;
         }
         // Where channels come and go, all that a node has counts, and what that costs on chain is allowed for.
-        let given_msat: u64 = telling.story.steps.iter().filter_map(|step| given_away(step, *node)).sum();
-        let cost_msat = ON_CHAIN_COST_MSAT * (telling.changes + 1) + given_msat;
-        let should = should.map(|should| (should + telling.wallets[*node]).saturating_sub(cost_msat));
-        let has = Msat(in_channels + own.wallet_msat);
+        let cost_msat = ON_CHAIN_COST_MSAT * (telling.changes + 1);
+        // What was given away with an opening is gone, and what was given is there.
+        let new = own.channels.iter().filter(|channel| !telling.old_channels.contains(&channel.channel_id));
+        let given: u64 =
+            new.filter(|channel| channel.opener == Side::Remote).map(|channel| channel.pushed_msat.0).sum();
+        let had = telling.before[*node] + received + own.forward_fees_msat + telling.wallets[*node] + given;
+        let should = had.checked_sub(sent).map(|should| should.saturating_sub(cost_msat + telling.pushed[*node]));
+        let has = Msat(in_channels + own.wallet_msat + telling.world.node(*node).census().claims_sat.to_msat().0);
         if should.is_none_or(|should| has.0 < should) {
             let text = format!("it has {has:?} and should have {should:?} at least");
             found.push(("O1 conservation", *node, text));
         }
-    }
-}
-
-/// What a node gives away when it opens a channel.
-fn given_away(step: &Step, node: NodeIndex) -> Option<u64> {
-    match step {
-        Step::Open(channel) if channel.from == node => Some(channel.push_msat.0),
-        _ => None,
     }
 }
 

@@ -5,15 +5,17 @@
 
 mod judge;
 mod wire;
+mod words;
 
 use std::collections::BTreeSet;
 
 use bitcoin::Transaction;
 use leyden_core::command::Level;
 
-pub(crate) use judge::judge;
+pub(crate) use judge::{judge, judge_deadlines};
 
 use self::wire::Talk;
+use self::words::Words;
 use crate::net::NodeIndex;
 
 /// More violations than anybody reads.
@@ -42,6 +44,7 @@ pub struct Checks {
     closes_allowed: bool,
     somebody_closed: bool,
     talk: Talk,
+    words: Words,
 }
 
 impl Checks {
@@ -53,6 +56,7 @@ impl Checks {
             closes_allowed: false,
             somebody_closed: false,
             talk: Talk::default(),
+            words: Words::default(),
         }
     }
 
@@ -80,6 +84,7 @@ impl Checks {
     pub fn begin(&mut self, closes_allowed: bool) {
         self.has_begun = true;
         self.closes_allowed = closes_allowed;
+        self.words.begin();
     }
 
     /// Somebody wants a channel closed, alone if need be.
@@ -105,7 +110,9 @@ impl Checks {
     }
 
     pub(crate) fn on_message(&mut self, now_ms: u64, link: u32, from: NodeIndex, to: NodeIndex, message: &[u8]) {
-        if self.is_bad(from) {
+        let is_bad = self.is_bad(from);
+        self.words.see(link, (from, to), message, is_bad);
+        if is_bad {
             return;
         }
         let may_close = self.may_close();
@@ -133,6 +140,39 @@ impl Checks {
         if level == Level::Error && self.has_begun && !self.is_bad(node) && !self.may_close() {
             self.violate(now_ms, "O4 alarm", node, note.to_owned());
         }
+    }
+
+    pub(crate) fn on_heard(&mut self, link: u32, node: NodeIndex) {
+        self.words.heard(link, node);
+    }
+
+    /// O5: nobody ends a connection with a peer that answers.
+    pub(crate) fn on_cut(&mut self, now_ms: u64, link: u32, node: NodeIndex, other: NodeIndex, reason: &str) {
+        if let Err(text) = self.words.cut(link, (node, other), reason)
+            && !self.is_bad(node)
+        {
+            self.violate(now_ms, "O5 liveness", node, text);
+        }
+    }
+
+    /// How often a node has said a message of this type to another since the story began.
+    pub fn said(&self, from: NodeIndex, to: NodeIndex, message_type: u16) -> u64 {
+        self.words.count((from, to), message_type)
+    }
+
+    /// How many connections a node has ended with another since the story began.
+    pub fn cuts(&self, node: NodeIndex, other: NodeIndex) -> u64 {
+        self.words.cuts((node, other))
+    }
+
+    /// The types of what a node has said to another since its last `init`, the first ones of them.
+    pub fn order(&self, from: NodeIndex, to: NodeIndex) -> &[u16] {
+        self.words.order((from, to))
+    }
+
+    /// What a bad node said last to another, of this type.
+    pub(crate) fn last_said(&self, from: NodeIndex, to: NodeIndex, message_type: u16) -> Option<Vec<u8>> {
+        self.words.last((from, to), message_type).cloned()
     }
 
     pub(crate) fn on_halt(&mut self, node: NodeIndex) {

@@ -34,6 +34,8 @@ struct Known {
     /// Connections that are older than the channel: it needs no `channel_reestablish` on them.
     born_on: u32,
     is_ready: bool,
+    /// Both have agreed to close it, and the transaction is on its way: an error tells whoever forgot.
+    is_over: bool,
 }
 
 /// An opening under way: the opener's basepoint, then the other's.
@@ -157,7 +159,8 @@ impl Talk {
             }
             Message::Error(error) if !may_close => {
                 let known = self.channels.get(&error.channel_id);
-                if error.channel_id == ChannelId([0; 32]) || known.is_some_and(|known| known.is_ready) {
+                if error.channel_id == ChannelId([0; 32]) || known.is_some_and(|known| known.is_ready && !known.is_over)
+                {
                     let text = String::from_utf8_lossy(error.data).into_owned();
                     return Err(("O4 unwanted close", format!("it sends an error: {text}")));
                 }
@@ -173,13 +176,19 @@ impl Talk {
             ChannelEnd { payment_basepoint: Some(opening.opener_point), is_opener: true, ..ChannelEnd::default() };
         let other = ChannelEnd { payment_basepoint: opening.accepter_point, ..ChannelEnd::default() };
         let ends = BTreeMap::from([(opening.opener, opener), (accepter, other)]);
-        self.channels.insert(channel, Known { ends, born_on: link, is_ready: false });
+        self.channels.insert(channel, Known { ends, born_on: link, is_ready: false, is_over: false });
         self.by_funding.insert(funding, channel);
     }
 
     /// Is it a commitment of this node's own that it has revoked?
-    pub(super) fn see_broadcast(&self, node: NodeIndex, tx: &Transaction) -> Result<(), String> {
+    pub(super) fn see_broadcast(&mut self, node: NodeIndex, tx: &Transaction) -> Result<(), String> {
         if !is_commitment(tx) {
+            for input in &tx.input {
+                let closed = self.by_funding.get(&input.previous_output);
+                if let Some(known) = closed.and_then(|channel| self.channels.get_mut(channel)) {
+                    known.is_over = true;
+                }
+            }
             return Ok(());
         }
         let channel = self.by_funding.get(&tx.input[0].previous_output);

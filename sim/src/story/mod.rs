@@ -1,7 +1,10 @@
 //! Stories: what a run is made of, as data. A scenario is a story that somebody wrote, a soak run is one that was drawn
 //! from a seed, and a failing one shrinks to a shorter one; all of them have the same text and the same runner.
 
+mod expect;
+mod print;
 mod run;
+mod say;
 mod setup;
 mod text;
 mod variants;
@@ -10,11 +13,12 @@ mod variants;
 mod tests;
 
 use leyden_core::amount::{Msat, Sat};
+use leyden_core::request::channel::ChannelState;
 
 pub use run::{Outcome, run};
 pub(crate) use run::{Payment, Telling};
 pub(crate) use setup::channels_of;
-pub use text::{Flaw, parse};
+pub use text::{Flaw, keywords, parse};
 pub use variants::{Variant, variants};
 
 use crate::net::{NodeIndex, Wire};
@@ -85,11 +89,13 @@ pub enum NodeOption {
     MppTimeoutS,
     /// The share that the peer must keep, in millionths.
     ReserveMillionths,
+    /// Channels that it opens have no anchors if this is not 0, so that fees make dust of HTLCs.
+    StaticRemotekey,
 }
 
 impl NodeOption {
     /// All of them, with their names.
-    pub const ALL: [(NodeOption, &'static str); 9] = [
+    pub const ALL: [(NodeOption, &'static str); 10] = [
         (NodeOption::FeeBaseMsat, "fee_base_msat"),
         (NodeOption::FeeMillionths, "fee_proportional_millionths"),
         (NodeOption::CltvExpiryDelta, "cltv_expiry_delta"),
@@ -99,6 +105,7 @@ impl NodeOption {
         (NodeOption::MinimumDepth, "minimum_depth"),
         (NodeOption::MppTimeoutS, "mpp_timeout_s"),
         (NodeOption::ReserveMillionths, "reserve_millionths"),
+        (NodeOption::StaticRemotekey, "static_remotekey"),
     ];
 }
 
@@ -155,8 +162,10 @@ pub enum Step {
     Part(NodeIndex, NodeIndex),
     /// Everything that was broken on purpose works again.
     Heal,
-    /// Something waits for a message.
+    /// Something waits for a message, which may never come.
     Arm(Trigger),
+    /// Something waits for a message, and the story as it is written is none if it never comes.
+    Must(Trigger),
     /// A node ends and starts again.
     Crash(NodeIndex),
     /// It will, at the end of the so-manieth turn from now that writes (the next is 0).
@@ -177,6 +186,31 @@ pub enum Step {
     Feerate(NodeIndex, u32),
     /// A bad peer says these bytes.
     Inject(NodeIndex, NodeIndex, Vec<u8>),
+    /// A bad peer makes up a message.
+    Say(NodeIndex, NodeIndex, Saying),
+    /// A bad peer says once more what it said last of this type, perhaps on an earlier connection.
+    Again(NodeIndex, NodeIndex, u16),
+    /// The operator ends a node as one should; it stays off.
+    Stop(NodeIndex),
+    /// A node is reached under another address from now on.
+    Move(NodeIndex),
+    /// The first node loses its connections with the second, which notices nothing.
+    Vanish(NodeIndex, NodeIndex),
+    /// A node's backend takes back so many blocks, and brings the same ones again with the next.
+    Reindex(NodeIndex, u32),
+    /// Somebody makes an invoice.
+    Invoice {
+        /// What the story calls it.
+        name: String,
+        /// Who shall be paid.
+        to: NodeIndex,
+        /// How much.
+        amount: Msat,
+        /// For how many seconds it can be paid.
+        expiry_s: u64,
+    },
+    /// Somebody pays an invoice of the story, or a part of it. A payment of that name begins.
+    PayInvoice(String, NodeIndex, Option<Msat>),
     /// Something must be so, in the story as it is written.
     Expect(Expectation),
     /// Something must be so, in every variant.
@@ -200,6 +234,83 @@ pub enum Expectation {
     Says(NodeIndex, String),
     /// A node has this much more in channels than at the beginning (less, if negative).
     Gains(NodeIndex, i64),
+    /// Two have so many connections that both know of.
+    Connections(NodeIndex, NodeIndex, usize),
+    /// The first has so many channels with the second in this state.
+    Channels(NodeIndex, NodeIndex, ChannelState, usize),
+    /// All channels that the first has with the second hold so many HTLCs.
+    Holds(NodeIndex, NodeIndex, usize),
+    /// All channels that the first has with the second have this feerate, in satoshi per 1,000 weight.
+    ChannelFeerate(NodeIndex, NodeIndex, u32),
+    /// The first has said so many messages of this type to the second.
+    Said(NodeIndex, NodeIndex, u16, Count),
+    /// Since the first's last `init` to the second, the first message of this type came before any of that type.
+    Order(NodeIndex, NodeIndex, u16, u16),
+    /// The first has ended so many connections with the second.
+    Cuts(NodeIndex, NodeIndex, Count),
+    /// A node has taken in every block.
+    InStep(NodeIndex),
+}
+
+/// How many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Count {
+    /// So many.
+    Exactly(u64),
+    /// So many or more.
+    AtLeast(u64),
+}
+
+impl Count {
+    /// Are so many right?
+    pub fn holds(self, found: u64) -> bool {
+        match self {
+            Count::Exactly(wanted) => found == wanted,
+            Count::AtLeast(wanted) => found >= wanted,
+        }
+    }
+}
+
+/// Which channel a message is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// The first one that the two have.
+    Own,
+    /// One that nobody has.
+    Unknown,
+    /// All of them (only in errors and warnings).
+    All,
+}
+
+/// A message that a bad peer makes up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Saying {
+    /// `ping`.
+    Ping {
+        /// What the answer shall carry.
+        num_pong_bytes: u16,
+        /// What it carries itself.
+        ignored: u16,
+    },
+    /// `pong`, asked for or not.
+    Pong {
+        /// What it carries.
+        ignored: u16,
+    },
+    /// `error`.
+    Error(Which, String),
+    /// `warning`.
+    Warning(Which, String),
+    /// `channel_reestablish` with these two numbers (and no proof).
+    Reestablish(Which, u64, u64),
+    /// `update_fee`.
+    Fee(Which, u32),
+    /// `update_add_htlc` of this id and amount, with an onion that nobody can read.
+    Add(Which, u64, Msat),
+    /// `update_fulfill_htlc` of this id, with a preimage that fits nothing.
+    Fulfill(Which, u64),
+    /// `revoke_and_ack` with a secret that is none.
+    Revoke(Which),
 }
 
 impl Story {

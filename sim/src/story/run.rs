@@ -1,11 +1,11 @@
 //! Tells a story: sets it up, takes its steps, heals everything, waits, and judges.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use leyden_core::amount::Msat;
-use leyden_core::ids::{PaymentHash, RequestId};
-use leyden_core::request::channel::{ChannelName, ChannelState, Close};
+use leyden_core::ids::{ChannelId, PaymentHash, RequestId};
+use leyden_core::request::channel::{ChannelName, Close};
 use leyden_core::request::invoice::{CreateInvoice, DelInvoice, ExposePrivate, InvoiceCreated, InvoiceStatus};
 use leyden_core::request::payment::{FeeLimit, ListPays, Pay, PayStatus, RouteHop, SendPay};
 use leyden_core::request::peer::Disconnect;
@@ -13,7 +13,7 @@ use leyden_core::request::{Request, Response};
 
 use super::setup::{self, Edge, channels_of, in_channels};
 use super::variants::Variant;
-use super::{Expectation, PayKind, Step, Story};
+use super::{PayKind, Saying, Step, Story, say};
 use crate::check::Violation;
 use crate::net::NodeIndex;
 use crate::world::{Counts, CrashPlan, World};
@@ -24,6 +24,8 @@ const BLOCK_MS: u64 = 200;
 const HEALING_BLOCKS: u32 = 6;
 /// Time between these blocks.
 const HEALING_BLOCK_MS: u64 = 60_000;
+/// How long invoices of payments can be paid.
+const INVOICE_EXPIRY_S: u64 = 3_600;
 /// Blocks that a final hop gets, and each hop beside its own delta.
 const FINAL_DELTA: u32 = 40;
 
@@ -71,8 +73,14 @@ pub(crate) struct Telling<'a> {
     pub(crate) before: Vec<u64>,
     /// What each node had in its wallet then.
     pub(crate) wallets: Vec<u64>,
+    /// The channels of the beginning.
+    pub(crate) old_channels: BTreeSet<ChannelId>,
+    /// What each node may have given away since, by opening channels.
+    pub(crate) pushed: Vec<u64>,
     /// How many channels were opened or closed since.
     pub(crate) changes: u64,
+    /// Invoices that the story has made: name, who made it, amount, and what it says.
+    invoices: Vec<(String, NodeIndex, Msat, InvoiceCreated)>,
     edges: Vec<Edge>,
     labels: u64,
 }
@@ -107,6 +115,7 @@ fn tell(story: &Story, variant: Variant) -> Outcome {
         (Variant::Crash { .. }, Some(node)) => telling.world.crash_is_due(node),
         _ => false,
     };
+    telling.judge_triggers();
     telling.heal();
     crate::check::judge(&mut telling);
     let paid = (0..telling.payments.len()).filter(|index| telling.status(*index) == Some(PayStatus::Complete)).count();
@@ -126,6 +135,7 @@ impl<'a> Telling<'a> {
     fn begin(story: &'a Story, variant: Variant) -> Telling<'a> {
         let mut world = setup::world(story).unwrap_or_else(|reason| panic!("the story cannot begin: {reason}"));
         let mut edges = Vec::new();
+        let mut old_channels = BTreeSet::new();
         let mut before = Vec::new();
         let mut wallets = Vec::new();
         let by_id: BTreeMap<_, _> = (0..story.names.len()).map(|node| (world.id(node), node)).collect();
@@ -133,6 +143,7 @@ impl<'a> Telling<'a> {
             before.push(in_channels(&mut world, node));
             wallets.push(setup::in_wallet(&mut world, node));
             for channel in channels_of(&mut world, node) {
+                old_channels.insert(channel.channel_id);
                 if let Some(scid) = channel.short_channel_id {
                     edges.push(Edge { from: node, to: by_id[&channel.peer_id], scid });
                 }
@@ -144,7 +155,20 @@ impl<'a> Telling<'a> {
             _ => {}
         }
         world.checks().begin(story.closes_allowed);
-        Telling { story, world, variant, payments: Vec::new(), before, wallets, changes: 0, edges, labels: 0 }
+        Telling {
+            story,
+            world,
+            variant,
+            payments: Vec::new(),
+            before,
+            wallets,
+            old_channels,
+            pushed: vec![0; story.names.len()],
+            changes: 0,
+            invoices: Vec::new(),
+            edges,
+            labels: 0,
+        }
     }
 
     fn step(&mut self, step: &Step) {
@@ -160,7 +184,8 @@ impl<'a> Telling<'a> {
             }
             Step::Open(channel) => {
                 self.changes += 1;
-                let request = setup::fund(&self.world, channel);
+                self.pushed[channel.from] += channel.push_msat.0;
+                let request = setup::fund(self.story, &self.world, channel);
                 self.tell(channel.from, request);
             }
             Step::Close(a, b, alone) => self.close(*a, *b, *alone),
@@ -171,13 +196,18 @@ impl<'a> Telling<'a> {
                     self.world.mine_now(1);
                     self.world.run_for_ms(BLOCK_MS);
                 }
+                crate::check::judge_deadlines(self);
             }
             Step::Reorg(depth) => self.world.reorg(*depth),
             Step::Cut(a, b) => self.world.cut(*a, *b),
             Step::Stall(a, b, ms) => self.world.stall(*a, *b, *ms),
             Step::Part(a, b) => self.world.part(*a, *b),
-            Step::Heal => self.world.heal(),
+            Step::Heal => {
+                self.judge_triggers();
+                self.world.heal();
+            }
             Step::Arm(trigger) => self.world.arm(trigger.clone()),
+            Step::Must(trigger) => self.world.arm_surely(trigger.clone()),
             Step::Crash(node) => self.world.crash(*node),
             Step::CrashAt(node, turn, point) => {
                 if !self.world.is_off(*node) {
@@ -196,9 +226,55 @@ impl<'a> Telling<'a> {
                 self.world.set_feerates(*node, setup::feerates(*feerate_per_kw));
             }
             Step::Inject(from, to, bytes) => self.world.inject(*from, *to, bytes.clone()),
+            Step::Say(from, to, saying) => self.say(*from, *to, saying),
+            Step::Again(from, to, message_type) => {
+                if let Some(bytes) = self.world.checks().last_said(*from, *to, *message_type) {
+                    self.world.inject(*from, *to, bytes);
+                }
+            }
+            Step::Stop(node) => {
+                // The process ends once it has answered; its connections end with it.
+                let answer = self.ask(*node, Request::Stop);
+                if answer.is_some() && !self.world.is_off(*node) {
+                    self.world.halt(*node);
+                }
+            }
+            Step::Move(node) => self.world.moves(*node),
+            Step::Vanish(a, b) => self.world.vanish(*a, *b),
+            Step::Reindex(node, blocks) => self.world.reindex(*node, *blocks),
+            Step::Invoice { name, to, amount, expiry_s } => {
+                if let Some((invoice, _)) = self.invoice(*to, *amount, *expiry_s) {
+                    self.invoices.push((name.clone(), *to, *amount, invoice));
+                }
+            }
+            Step::PayInvoice(name, from, part) => self.pay_invoice(name, *from, *part),
             Step::Expect(expectation) if self.variant == Variant::AsWritten => self.expect(expectation),
             Step::Expect(_) => {}
             Step::Always(expectation) => self.expect(expectation),
+        }
+    }
+
+    /// Whatever the story relied on must have happened.
+    fn judge_triggers(&mut self) {
+        if self.variant != Variant::AsWritten {
+            return;
+        }
+        for trigger in self.world.unmet() {
+            let text = format!("nothing met {trigger:?}");
+            self.world.violate("story", trigger.from, text);
+        }
+    }
+
+    fn say(&mut self, from: NodeIndex, to: NodeIndex, saying: &Saying) {
+        if self.world.is_off(to) || self.world.is_off(from) {
+            return;
+        }
+        let peer = self.world.id(from);
+        let channels = channels_of(&mut self.world, to);
+        let own = channels.iter().find(|channel| channel.peer_id == peer).map(|channel| channel.channel_id);
+        // Any node id is a point.
+        if let Some(bytes) = say::bytes(saying, own, peer.0) {
+            self.world.inject(from, to, bytes);
         }
     }
 
@@ -210,7 +286,7 @@ impl<'a> Telling<'a> {
     }
 
     /// Asks, and waits a little. Whoever is off, or goes down meanwhile, does not answer.
-    fn ask(&mut self, node: NodeIndex, request: Request) -> Option<Response> {
+    pub(super) fn ask(&mut self, node: NodeIndex, request: Request) -> Option<Response> {
         if self.world.is_off(node) {
             return None;
         }
@@ -229,14 +305,14 @@ impl<'a> Telling<'a> {
         }
     }
 
-    fn invoice(&mut self, node: NodeIndex, amount: Msat) -> Option<(InvoiceCreated, String)> {
+    fn invoice(&mut self, node: NodeIndex, amount: Msat, expiry_s: u64) -> Option<(InvoiceCreated, String)> {
         self.labels += 1;
         let label = format!("story {}", self.labels);
         let create = CreateInvoice {
             amount_msat: Some(amount),
             label: label.clone(),
             description: "a story".to_owned(),
-            expiry_s: 3_600,
+            expiry_s,
             fallbacks: Vec::new(),
             preimage: None,
             expose: ExposePrivate::Auto,
@@ -253,7 +329,7 @@ impl<'a> Telling<'a> {
         if self.world.is_off(from) {
             return;
         }
-        let Some((invoice, label)) = self.invoice(to, amount) else { return };
+        let Some((invoice, label)) = self.invoice(to, amount, INVOICE_EXPIRY_S) else { return };
         if kind == PayKind::Probe {
             let delete = DelInvoice { label, status: InvoiceStatus::Unpaid, description_only: false };
             if self.ask(to, Request::DelInvoice(delete)).is_none() {
@@ -277,17 +353,7 @@ impl<'a> Telling<'a> {
                 })),
                 None => return,
             },
-            _ => Request::Pay(Box::new(Pay {
-                invoice: invoice.bolt11,
-                amount_msat: None,
-                label: None,
-                fee_limit: FeeLimit::Default,
-                retry_for_s: 60,
-                max_delay_blocks: None,
-                exclude: Vec::new(),
-                description: None,
-                partial_msat,
-            })),
+            _ => pay_request(&invoice, partial_msat),
         };
         if self.world.is_off(from) {
             return;
@@ -303,6 +369,19 @@ impl<'a> Telling<'a> {
             hash: invoice.payment_hash,
             request: answers.then(|| (id, self.world.life(from))),
         });
+    }
+
+    fn pay_invoice(&mut self, name: &str, from: NodeIndex, part: Option<Msat>) {
+        let found = self.invoices.iter().find(|(known, ..)| known == name).cloned();
+        let Some((name, to, amount, invoice)) = found else { return };
+        if self.world.is_off(from) {
+            return;
+        }
+        let id = self.world.request(from, pay_request(&invoice, part));
+        let amount = part.unwrap_or(amount);
+        let request = Some((id, self.world.life(from)));
+        let hash = invoice.payment_hash;
+        self.payments.push(Payment { name, from, to, amount, kind: PayKind::Invoice, hash, request });
     }
 
     /// The shortest way along the story's channels, with what its nodes ask by their configuration.
@@ -373,51 +452,18 @@ impl<'a> Telling<'a> {
             _ => None,
         }
     }
+}
 
-    fn expect(&mut self, expectation: &Expectation) {
-        let (holds, found) = match expectation {
-            Expectation::Paid(name) => self.has_status(name, PayStatus::Complete),
-            Expectation::Failed(name) => self.has_status(name, PayStatus::Failed),
-            Expectation::Pending(name) => self.has_status(name, PayStatus::Pending),
-            Expectation::Usable(a, b, count) => {
-                let peer = self.world.id(*b);
-                let channels = channels_of(&mut self.world, *a);
-                let usable = channels.iter().filter(|channel| {
-                    channel.peer_id == peer && channel.state == ChannelState::Normal && channel.reestablished
-                });
-                let found = usable.count();
-                (found == *count, format!("{found} are usable"))
-            }
-            Expectation::Connected(a, b, wanted) => {
-                let peer = self.world.id(*b);
-                let found = match self.ask(*a, Request::ListPeers { id: Some(peer) }) {
-                    Some(Response::Peers(peers)) => peers.iter().any(|peer| peer.link.is_some()),
-                    _ => false,
-                };
-                (found == *wanted, format!("connected: {found}"))
-            }
-            Expectation::Says(node, text) => {
-                let begin = format!(" {node} ");
-                let said = self.world.log.iter().any(|line| line.contains(&begin) && line.contains(text.as_str()));
-                (said, "it was not said".to_owned())
-            }
-            Expectation::Gains(node, msat) => {
-                let now = in_channels(&mut self.world, *node) as i64;
-                let gained = now - self.before[*node] as i64;
-                (gained == *msat, format!("it gained {gained} msat"))
-            }
-        };
-        if !holds {
-            let text = format!("expected {expectation:?}, but {found}");
-            self.world.violate("expectation", 0, text);
-        }
-    }
-
-    fn has_status(&mut self, name: &str, wanted: PayStatus) -> (bool, String) {
-        let Some(index) = self.payments.iter().position(|payment| payment.name == *name) else {
-            return (false, "no such payment was begun".to_owned());
-        };
-        let status = self.status(index);
-        (status == Some(wanted), format!("it is {status:?}"))
-    }
+fn pay_request(invoice: &InvoiceCreated, partial_msat: Option<Msat>) -> Request {
+    Request::Pay(Box::new(Pay {
+        invoice: invoice.bolt11.clone(),
+        amount_msat: None,
+        label: None,
+        fee_limit: FeeLimit::Default,
+        retry_for_s: 60,
+        max_delay_blocks: None,
+        exclude: Vec::new(),
+        description: None,
+        partial_msat,
+    }))
 }

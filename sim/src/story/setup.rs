@@ -9,10 +9,11 @@ use leyden_core::ids::ShortChannelId;
 use leyden_core::request::channel::{FundChannel, ListPeerChannels, PeerChannel};
 use leyden_core::request::peer::Connect;
 use leyden_core::request::{AmountOrAll, Request, Response};
+use leyden_core::wire::Feature;
 
 use super::{ChannelPlan, NodeOption, Story};
 use crate::net::NodeIndex;
-use crate::world::World;
+use crate::world::{Reply, World};
 
 /// Coins beside what the channels take, for fees and for channels that are opened later.
 const SPARE: Sat = Sat(2_000_000);
@@ -32,12 +33,16 @@ pub(super) fn configure(story: &Story, node: NodeIndex, config: &mut Config) {
             NodeOption::MinimumDepth => channel.minimum_depth = small,
             NodeOption::MppTimeoutS => config.mpp_timeout_s = small,
             NodeOption::ReserveMillionths => channel.reserve_millionths = small,
+            // A wish for the opening, see `fund`.
+            NodeOption::StaticRemotekey => {}
         }
     }
 }
 
 /// The request that opens a channel.
-pub(super) fn fund(world: &World, plan: &ChannelPlan) -> Request {
+pub(super) fn fund(story: &Story, world: &World, plan: &ChannelPlan) -> Request {
+    let wish = (plan.from, NodeOption::StaticRemotekey);
+    let is_plain = story.options.iter().any(|(node, option, value)| (*node, *option) == wish && *value != 0);
     Request::FundChannel(Box::new(FundChannel {
         peer: world.id(plan.to),
         amount: AmountOrAll::Amount(plan.amount),
@@ -49,13 +54,13 @@ pub(super) fn fund(world: &World, plan: &ChannelPlan) -> Request {
         utxos: None,
         mindepth: None,
         reserve_sat: None,
-        channel_type: None,
+        channel_type: is_plain.then(|| vec![Feature::StaticRemotekey.bit() as u16]),
     }))
 }
 
 /// The request that connects two nodes.
 pub(super) fn connect(world: &World, to: NodeIndex) -> Request {
-    Request::Connect(Connect { peer: world.id(to), address: Some(World::address(to)) })
+    Request::Connect(Connect { peer: world.id(to), address: Some(world.address_of(to)) })
 }
 
 /// A world as the story finds it.
@@ -84,7 +89,7 @@ pub(super) fn world(story: &Story) -> Result<World, String> {
         }
         let request = connect(&world, channel.to);
         world.call(channel.from, request).map_err(|error| format!("{channel:?} is not connected: {error:?}"))?;
-        let request = fund(&world, channel);
+        let request = fund(story, &world, channel);
         world.call(channel.from, request).map_err(|error| format!("{channel:?} is not opened: {error:?}"))?;
     }
     let depth = story.options.iter().filter(|(_, option, _)| *option == NodeOption::MinimumDepth);
@@ -94,9 +99,23 @@ pub(super) fn world(story: &Story) -> Result<World, String> {
     Ok(world)
 }
 
+/// Asks a node that is on, once more if it crashes over the answer.
+fn ask_again(world: &mut World, node: NodeIndex, request: &Request) -> Reply {
+    loop {
+        let life = world.life(node);
+        let id = world.request(node, request.clone());
+        while world.life(node) == life {
+            if let Some(reply) = world.reply(id) {
+                return reply;
+            }
+            assert!(world.advance(), "a node that is on answers");
+        }
+    }
+}
+
 /// What a node says of its channels.
 pub(crate) fn channels_of(world: &mut World, node: NodeIndex) -> Vec<PeerChannel> {
-    match world.call(node, Request::ListPeerChannels(ListPeerChannels::default())) {
+    match ask_again(world, node, &Request::ListPeerChannels(ListPeerChannels::default())) {
         Ok(Response::PeerChannels(channels)) => channels,
         other => panic!("node {node} does not list its channels: {other:?}"),
     }

@@ -4,9 +4,10 @@
 use std::fmt;
 
 use leyden_core::amount::{Msat, Sat};
+use leyden_core::request::channel::ChannelState;
 use leyden_core::wire::MESSAGE_TYPES;
 
-use super::{ChannelPlan, Expectation, NodeOption, PayKind, Step, Story};
+use super::{ChannelPlan, Count, Expectation, NodeOption, PayKind, Saying, Step, Story, Which};
 use crate::net::{NodeIndex, Wire};
 use crate::world::{Act, CrashPoint, Place, Trigger};
 
@@ -29,22 +30,127 @@ impl std::error::Error for Flaw {}
 
 type Result<T> = std::result::Result<T, String>;
 
-const POINTS: [(CrashPoint, &str); 4] = [
+pub(super) const POINTS: [(CrashPoint, &str); 4] = [
     (CrashPoint::BeforeCommit, "before_commit"),
     (CrashPoint::AfterCommit, "after_commit"),
     (CrashPoint::AmidEffects, "amid_effects"),
     (CrashPoint::AfterEffects, "after_effects"),
 ];
-const PLACES: [(Place, &str); 3] = [(Place::Before, "before"), (Place::Inside, "inside"), (Place::After, "after")];
-const KINDS: [(PayKind, &str); 4] =
+pub(super) const PLACES: [(Place, &str); 3] =
+    [(Place::Before, "before"), (Place::Inside, "inside"), (Place::After, "after")];
+pub(super) const WHICH: [(Which, &str); 3] = [(Which::Own, "own"), (Which::Unknown, "unknown"), (Which::All, "all")];
+pub(super) const STATES: [(ChannelState, &str); 10] = [
+    (ChannelState::Opening, "opening"),
+    (ChannelState::AwaitingLockin, "awaiting_lockin"),
+    (ChannelState::Normal, "normal"),
+    (ChannelState::ShuttingDown, "shutting_down"),
+    (ChannelState::SigExchange, "sig_exchange"),
+    (ChannelState::ClosingComplete, "closing_complete"),
+    (ChannelState::AwaitingUnilateral, "awaiting_unilateral"),
+    (ChannelState::FundingSpendSeen, "funding_spend_seen"),
+    (ChannelState::Onchain, "onchain"),
+    (ChannelState::Closed, "closed"),
+];
+pub(super) const KINDS: [(PayKind, &str); 4] =
     [(PayKind::Invoice, "pay"), (PayKind::Route, "route"), (PayKind::Probe, "probe"), (PayKind::Half, "half")];
 
 fn named<T: Copy>(table: &[(T, &str)], word: &str) -> Option<T> {
     table.iter().find(|(_, name)| *name == word).map(|(value, _)| *value)
 }
 
-fn name_of<T: Copy + PartialEq>(table: &[(T, &'static str)], value: T) -> &'static str {
+pub(super) fn name_of<T: Copy + PartialEq>(table: &[(T, &'static str)], value: T) -> &'static str {
     table.iter().find(|(known, _)| *known == value).expect("the table holds all of them").1
+}
+
+/// All words that may begin a line, follow `expect`, follow `say`, happen to a message, or name an option.
+pub fn keywords() -> Vec<&'static str> {
+    let mut all = vec![
+        "title",
+        "seed",
+        "wire",
+        "latency",
+        "jitter",
+        "nodes",
+        "under_test",
+        "heights_matter",
+        "closes_allowed",
+        "bad",
+        "option",
+        "channel",
+        "connect",
+        "disconnect",
+        "open",
+        "close",
+        "wait",
+        "mine",
+        "cut",
+        "stall",
+        "part",
+        "heal",
+        "when",
+        "perhaps",
+        "crash",
+        "halt",
+        "start",
+        "slow_store",
+        "lag_chain",
+        "chain_down",
+        "chain_up",
+        "skew_clock",
+        "feerate",
+        "inject",
+        "say",
+        "again",
+        "stop",
+        "move",
+        "vanish",
+        "reindex",
+        "invoice",
+        "pay_invoice",
+        "expect",
+        "always",
+        "cut",
+        "crash_sender",
+        "crash_receiver",
+        "stall",
+        "drop",
+        "twice",
+        "replace",
+        "spoil",
+        "ahead",
+        "paid",
+        "failed",
+        "pending",
+        "usable",
+        "connected",
+        "apart",
+        "says",
+        "gains",
+        "connections",
+        "channels",
+        "holds",
+        "channel_feerate",
+        "said",
+        "order",
+        "cuts",
+        "in_step",
+        "ping",
+        "pong",
+        "error",
+        "warning",
+        "channel_reestablish",
+        "update_fee",
+        "update_add_htlc",
+        "update_fulfill_htlc",
+        "revoke_and_ack",
+    ];
+    all.extend(KINDS.map(|(_, name)| name));
+    all.extend(POINTS.map(|(_, name)| name));
+    all.extend(PLACES.map(|(_, name)| name));
+    all.extend(WHICH.map(|(_, name)| name));
+    all.extend(STATES.map(|(_, name)| name));
+    all.extend(NodeOption::ALL.map(|(_, name)| name));
+    all
 }
 
 /// Reads a story.
@@ -115,6 +221,22 @@ impl<'a> Words<'a> {
         }
         let known = MESSAGE_TYPES.iter().find(|(_, name)| *name == word);
         known.map(|(number, _)| Some(*number)).ok_or_else(|| format!("no message is called `{word}`"))
+    }
+
+    fn kind_of_message(&mut self) -> Result<u16> {
+        self.message_type()?.ok_or_else(|| "one kind of message is expected, not `any`".to_owned())
+    }
+
+    fn which(&mut self) -> Result<Which> {
+        let word = self.next("`own`, `unknown` or `all`")?;
+        named(&WHICH, word).ok_or_else(|| format!("`own`, `unknown` or `all` is expected, not `{word}`"))
+    }
+
+    fn count(&mut self) -> Result<Count> {
+        let word = self.next("how many")?;
+        let (digits, is_least) = word.strip_suffix('+').map_or((word, false), |digits| (digits, true));
+        let number = digits.parse().map_err(|_| format!("a count is like 3 or 3+, not `{word}`"))?;
+        Ok(if is_least { Count::AtLeast(number) } else { Count::Exactly(number) })
     }
 
     fn hex(&mut self) -> Result<Vec<u8>> {
@@ -234,7 +356,8 @@ fn step(word: &str, words: &mut Words<'_>) -> Result<Step> {
         "stall" => Step::Stall(words.node()?, words.node()?, words.duration_ms()?),
         "part" => Step::Part(words.node()?, words.node()?),
         "heal" => Step::Heal,
-        "when" => Step::Arm(trigger(words)?),
+        "when" => Step::Must(trigger(words)?),
+        "perhaps" => Step::Arm(trigger(words)?),
         "crash" => {
             let node = words.node()?;
             match words.rest.next() {
@@ -254,6 +377,27 @@ fn step(word: &str, words: &mut Words<'_>) -> Result<Step> {
         "skew_clock" => Step::SkewClock(words.node()?, words.number("milliseconds")?),
         "feerate" => Step::Feerate(words.node()?, words.number("satoshi per 1,000 weight")?),
         "inject" => Step::Inject(words.node()?, words.node()?, words.hex()?),
+        "say" => Step::Say(words.node()?, words.node()?, saying(words)?),
+        "again" => Step::Again(words.node()?, words.node()?, words.kind_of_message()?),
+        "stop" => Step::Stop(words.node()?),
+        "move" => Step::Move(words.node()?),
+        "vanish" => Step::Vanish(words.node()?, words.node()?),
+        "reindex" => Step::Reindex(words.node()?, words.number("how many blocks")?),
+        "invoice" => {
+            let name = words.next("the invoice's name")?.to_owned();
+            let (to, amount) = (words.node()?, words.amount()?);
+            words.expect("expiry")?;
+            Step::Invoice { name, to, amount, expiry_s: words.duration_ms()? / 1_000 }
+        }
+        "pay_invoice" => {
+            let (name, from) = (words.next("the invoice's name")?.to_owned(), words.node()?);
+            let part = match words.rest.next() {
+                None => None,
+                Some("part") => Some(words.amount()?),
+                Some(other) => return Err(format!("`part` is expected, not `{other}`")),
+            };
+            Step::PayInvoice(name, from, part)
+        }
         "expect" => Step::Expect(expectation(words)?),
         "always" => Step::Always(expectation(words)?),
         other => return Err(format!("no line begins with `{other}`")),
@@ -277,9 +421,27 @@ fn trigger(words: &mut Words<'_>) -> Result<Trigger> {
         "twice" => Act::Twice,
         "replace" => Act::Replace(words.hex()?),
         "spoil" => Act::Spoil(words.number("which byte from the end")?),
+        "ahead" => Act::Ahead(words.kind_of_message()?),
         other => return Err(format!("`{other}` cannot happen to a message")),
     };
     Ok(Trigger { from, to, message_type, skip, place, act })
+}
+
+fn saying(words: &mut Words<'_>) -> Result<Saying> {
+    Ok(match words.next("what is said")? {
+        "ping" => Saying::Ping { num_pong_bytes: words.number("bytes of the pong")?, ignored: words.number("bytes")? },
+        "pong" => Saying::Pong { ignored: words.number("bytes")? },
+        "error" => Saying::Error(words.which()?, words.text()),
+        "warning" => Saying::Warning(words.which()?, words.text()),
+        "channel_reestablish" => {
+            Saying::Reestablish(words.which()?, words.number("the next commitment")?, words.number("the revocation")?)
+        }
+        "update_fee" => Saying::Fee(words.which()?, words.number("satoshi per 1,000 weight")?),
+        "update_add_htlc" => Saying::Add(words.which()?, words.number("the id")?, words.amount()?),
+        "update_fulfill_htlc" => Saying::Fulfill(words.which()?, words.number("the id")?),
+        "revoke_and_ack" => Saying::Revoke(words.which()?),
+        other => return Err(format!("`{other}` cannot be made up")),
+    })
 }
 
 fn expectation(words: &mut Words<'_>) -> Result<Expectation> {
@@ -292,134 +454,22 @@ fn expectation(words: &mut Words<'_>) -> Result<Expectation> {
         "apart" => Expectation::Connected(words.node()?, words.node()?, false),
         "says" => Expectation::Says(words.node()?, words.text()),
         "gains" => Expectation::Gains(words.node()?, words.number("millisatoshi")?),
+        "connections" => Expectation::Connections(words.node()?, words.node()?, words.number("how many")?),
+        "channels" => {
+            let (of, with) = (words.node()?, words.node()?);
+            let word = words.next("a state")?;
+            let state = named(&STATES, word).ok_or_else(|| format!("no channel can be `{word}`"))?;
+            Expectation::Channels(of, with, state, words.number("how many")?)
+        }
+        "holds" => Expectation::Holds(words.node()?, words.node()?, words.number("how many HTLCs")?),
+        "channel_feerate" => Expectation::ChannelFeerate(words.node()?, words.node()?, words.number("the feerate")?),
+        "said" => Expectation::Said(words.node()?, words.node()?, words.kind_of_message()?, words.count()?),
+        "order" => {
+            let (from, to) = (words.node()?, words.node()?);
+            Expectation::Order(from, to, words.kind_of_message()?, words.kind_of_message()?)
+        }
+        "cuts" => Expectation::Cuts(words.node()?, words.node()?, words.count()?),
+        "in_step" => Expectation::InStep(words.node()?),
         other => return Err(format!("nothing is known of `{other}`")),
     })
-}
-
-/// Prints what belongs to a story's nodes.
-struct Named<'a, T>(&'a Story, &'a T);
-
-impl Story {
-    fn name(&self, node: NodeIndex) -> &str {
-        &self.names[node]
-    }
-}
-
-impl fmt::Display for Story {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "title {}\nseed {}", self.title, self.seed)?;
-        let wire = if self.wire == Wire::Bytes { "bytes" } else { "messages" };
-        writeln!(f, "wire {wire}\nlatency {}ms\njitter {}ms", self.latency_ms, self.jitter_ms)?;
-        writeln!(f, "nodes {}", self.names.join(" "))?;
-        if let Some(node) = self.under_test {
-            writeln!(f, "under_test {}", self.name(node))?;
-        }
-        if self.heights_matter {
-            writeln!(f, "heights_matter")?;
-        }
-        if self.closes_allowed {
-            writeln!(f, "closes_allowed")?;
-        }
-        for node in &self.bad {
-            writeln!(f, "bad {}", self.name(*node))?;
-        }
-        for (node, option, value) in &self.options {
-            writeln!(f, "option {} {} {value}", self.name(*node), name_of(&NodeOption::ALL, *option))?;
-        }
-        for channel in &self.channels {
-            writeln!(f, "channel {}", Named(self, channel))?;
-        }
-        self.steps.iter().try_for_each(|step| writeln!(f, "{}", Named(self, step)))
-    }
-}
-
-impl fmt::Display for Named<'_, ChannelPlan> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Named(story, ChannelPlan { from, to, amount, push_msat }) = self;
-        write!(f, "{} {} {}sat push {}msat", story.name(*from), story.name(*to), amount.0, push_msat.0)
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-impl fmt::Display for Named<'_, Step> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Named(story, step) = self;
-        let name = |node: &NodeIndex| story.name(*node);
-        match step {
-            Step::Pay { name: called, from, to, amount, kind } => {
-                write!(f, "{} {called} {} {} {}msat", name_of(&KINDS, *kind), name(from), name(to), amount.0)
-            }
-            Step::Connect(a, b) => write!(f, "connect {} {}", name(a), name(b)),
-            Step::Disconnect(a, b) => write!(f, "disconnect {} {}", name(a), name(b)),
-            Step::Open(channel) => write!(f, "open {}", Named(story, channel)),
-            Step::Close(a, b, None) => write!(f, "close {} {}", name(a), name(b)),
-            Step::Close(a, b, Some(seconds)) => write!(f, "close {} {} alone_after {seconds}s", name(a), name(b)),
-            Step::Wait(ms) => write!(f, "wait {ms}ms"),
-            Step::WaitQuiet => write!(f, "wait quiet"),
-            Step::Mine(count) => write!(f, "mine {count}"),
-            Step::Reorg(count) => write!(f, "reorg {count}"),
-            Step::Cut(a, b) => write!(f, "cut {} {}", name(a), name(b)),
-            Step::Stall(a, b, ms) => write!(f, "stall {} {} {ms}ms", name(a), name(b)),
-            Step::Part(a, b) => write!(f, "part {} {}", name(a), name(b)),
-            Step::Heal => write!(f, "heal"),
-            Step::Arm(trigger) => write!(f, "{}", Named(story, trigger)),
-            Step::Crash(node) => write!(f, "crash {}", name(node)),
-            Step::CrashAt(node, turn, point) => {
-                write!(f, "crash {} {} {turn}", name(node), name_of(&POINTS, *point))
-            }
-            Step::Halt(node) => write!(f, "halt {}", name(node)),
-            Step::Start(node) => write!(f, "start {}", name(node)),
-            Step::SlowStore(node, ms) => write!(f, "slow_store {} {ms}ms", name(node)),
-            Step::LagChain(node, ms) => write!(f, "lag_chain {} {ms}ms", name(node)),
-            Step::ChainUp(node, true) => write!(f, "chain_up {}", name(node)),
-            Step::ChainUp(node, false) => write!(f, "chain_down {}", name(node)),
-            Step::SkewClock(node, ms) => write!(f, "skew_clock {} {ms}", name(node)),
-            Step::Feerate(node, feerate_per_kw) => write!(f, "feerate {} {feerate_per_kw}", name(node)),
-            Step::Inject(from, to, bytes) => write!(f, "inject {} {} {}", name(from), name(to), hex(bytes)),
-            Step::Expect(expectation) => write!(f, "expect {}", Named(story, expectation)),
-            Step::Always(expectation) => write!(f, "always {}", Named(story, expectation)),
-        }
-    }
-}
-
-impl fmt::Display for Named<'_, Trigger> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Named(story, Trigger { from, to, message_type, skip, place, act }) = self;
-        let message = match message_type {
-            None => "any",
-            Some(number) => MESSAGE_TYPES.iter().find(|(known, _)| known == number).map_or("any", |(_, name)| *name),
-        };
-        let (from, to, place) = (story.name(*from), story.name(*to), name_of(&PLACES, *place));
-        write!(f, "when {from} {to} {message} {} {place} ", skip + 1)?;
-        match act {
-            Act::Cut => write!(f, "cut"),
-            Act::CrashSender => write!(f, "crash_sender"),
-            Act::CrashReceiver => write!(f, "crash_receiver"),
-            Act::Stall(ms) => write!(f, "stall {ms}ms"),
-            Act::Drop => write!(f, "drop"),
-            Act::Twice => write!(f, "twice"),
-            Act::Replace(bytes) => write!(f, "replace {}", hex(bytes)),
-            Act::Spoil(at) => write!(f, "spoil {at}"),
-        }
-    }
-}
-
-impl fmt::Display for Named<'_, Expectation> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Named(story, expectation) = self;
-        let name = |node: &NodeIndex| story.name(*node);
-        match expectation {
-            Expectation::Paid(payment) => write!(f, "paid {payment}"),
-            Expectation::Failed(payment) => write!(f, "failed {payment}"),
-            Expectation::Pending(payment) => write!(f, "pending {payment}"),
-            Expectation::Usable(a, b, count) => write!(f, "usable {} {} {count}", name(a), name(b)),
-            Expectation::Connected(a, b, true) => write!(f, "connected {} {}", name(a), name(b)),
-            Expectation::Connected(a, b, false) => write!(f, "apart {} {}", name(a), name(b)),
-            Expectation::Says(node, text) => write!(f, "says {} {text}", name(node)),
-            Expectation::Gains(node, msat) => write!(f, "gains {} {msat}", name(node)),
-        }
-    }
 }

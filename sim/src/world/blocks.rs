@@ -79,9 +79,7 @@ impl World {
         let mut view = self.nodes[node].view.expect("a running node stands somewhere");
         while self.chain.block(view.height).is_none_or(|block| block.tip != view) {
             self.push_chain(node, Happening::Unblock(view));
-            let block = self.chain.block_by_hash(&view.hash).expect("it was told of this block");
-            let hash = block.header.prev_blockhash;
-            view = Tip { height: BlockHeight(view.height.0 - 1), hash };
+            view = self.parent(view).expect("two chains meet at the first block");
         }
         for height in view.height.0 + 1..=self.chain.tip().height.0 {
             view = self.chain.block(BlockHeight(height)).expect("the chain has no holes").tip;
@@ -89,6 +87,12 @@ impl World {
         }
         self.nodes[node].view = Some(view);
         self.push_chain(node, Happening::Synced);
+    }
+
+    /// The block before this one, on whatever branch.
+    pub(super) fn parent(&self, tip: Tip) -> Option<Tip> {
+        let hash = self.chain.block_by_hash(&tip.hash)?.header.prev_blockhash;
+        Some(Tip { height: BlockHeight(tip.height.0.checked_sub(1)?), hash })
     }
 
     /// What a backend says arrives late where it lags, and always in order.

@@ -5,7 +5,7 @@ use leyden_core::request::Request;
 
 use super::World;
 use super::node::Happening;
-use crate::net::{EndState, NodeIndex};
+use crate::net::{EndState, Link, NodeIndex};
 
 /// Where in a turn a node ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +65,8 @@ pub enum Act {
     Replace(Vec<u8>),
     /// A bad peer changes the byte at this place, counted from the end.
     Spoil(usize),
+    /// A bad peer says the last message of this type that it ever said to this peer once more, ahead of it.
+    Ahead(u16),
 }
 
 /// Waits for a message.
@@ -84,15 +86,33 @@ pub struct Trigger {
     pub act: Act,
 }
 
+/// A trigger that waits.
+#[derive(Clone, Debug)]
+pub(super) struct Armed {
+    trigger: Trigger,
+    /// As it was armed, if it is a flaw of the story when it is never met.
+    must: Option<Trigger>,
+}
+
 impl World {
     /// Waits for a message, and then does something bad. Each trigger acts once.
     pub fn arm(&mut self, trigger: Trigger) {
-        self.triggers.push(trigger);
+        self.triggers.push(Armed { trigger, must: None });
+    }
+
+    /// The same, and somebody relies on it: see [`World::unmet`].
+    pub fn arm_surely(&mut self, trigger: Trigger) {
+        self.triggers.push(Armed { must: Some(trigger.clone()), trigger });
     }
 
     /// The triggers that have not acted.
-    pub fn armed(&self) -> &[Trigger] {
-        &self.triggers
+    pub fn armed(&self) -> Vec<&Trigger> {
+        self.triggers.iter().map(|armed| &armed.trigger).collect()
+    }
+
+    /// The triggers that somebody relied on and that nothing has met.
+    pub fn unmet(&self) -> Vec<Trigger> {
+        self.triggers.iter().filter_map(|armed| armed.must.clone()).collect()
     }
 
     /// Forgets all triggers.
@@ -104,7 +124,7 @@ impl World {
     pub(super) fn triggered(&mut self, from: NodeIndex, to: NodeIndex, message: &[u8]) -> Option<Trigger> {
         let message_type = message.get(..2).map(|bytes| u16::from_be_bytes([bytes[0], bytes[1]]));
         let mut acts = None;
-        for (index, trigger) in self.triggers.iter_mut().enumerate() {
+        for (index, Armed { trigger, .. }) in self.triggers.iter_mut().enumerate() {
             let is_type = trigger.message_type.is_none() || trigger.message_type == message_type;
             if trigger.from != from || trigger.to != to || !is_type {
                 continue;
@@ -114,7 +134,7 @@ impl World {
                 None => acts = acts.or(Some(index)),
             }
         }
-        acts.map(|index| self.triggers.remove(index))
+        acts.map(|index| self.triggers.remove(index).trigger)
     }
 
     /// Cuts all connections between two nodes; both notice at once.
@@ -123,6 +143,38 @@ impl World {
             for end in 0..2 {
                 self.lose(link, end, Cut::Peer);
             }
+        }
+    }
+
+    /// One end loses its connections, and nothing tells the other: whatever it says goes nowhere.
+    pub fn vanish(&mut self, a: NodeIndex, b: NodeIndex) {
+        for link in self.links_between(a, b) {
+            let end = self.links[&link].end_of(a);
+            self.lose(link, end, Cut::Peer);
+        }
+    }
+
+    /// A node is reached under another address from now on; what is connected stays connected.
+    pub fn moves(&mut self, node: NodeIndex) {
+        self.nodes[node].port += 1;
+    }
+
+    /// How many connections between two nodes are open at both of their ends.
+    pub fn connections(&self, a: NodeIndex, b: NodeIndex) -> usize {
+        let open = |link: &&Link| link.joins(a, b) && link.ends.iter().all(|end| end.state == EndState::Open);
+        self.links.values().filter(open).count()
+    }
+
+    /// A node's backend takes the last blocks back, and brings the same ones again when it is asked the next time.
+    pub fn reindex(&mut self, node: NodeIndex, blocks: u32) {
+        if self.nodes[node].is_off {
+            return;
+        }
+        for _ in 0..blocks {
+            let view = self.nodes[node].view.expect("a running node stands somewhere");
+            let Some(parent) = self.parent(view) else { return };
+            self.push_chain(node, Happening::Unblock(view));
+            self.nodes[node].view = Some(parent);
         }
     }
 
@@ -173,7 +225,6 @@ impl World {
             self.close_end(id, end);
         }
         self.nodes[node].is_off = true;
-        self.nodes[node].crash = None;
         self.see_deadline(node);
     }
 

@@ -82,7 +82,7 @@ pub struct World {
     links: BTreeMap<u32, Link>,
     next_link: u32,
     parted: BTreeSet<(NodeIndex, NodeIndex)>,
-    triggers: Vec<Trigger>,
+    triggers: Vec<faults::Armed>,
     replies: BTreeMap<RequestId, Reply>,
     next_request: u64,
     digest: sha256::HashEngine,
@@ -166,10 +166,19 @@ impl World {
         NetAddr::Ip4([10, 0, (node >> 8) as u8, node as u8], 9735)
     }
 
+    /// Where a node is dialled now: it may have moved.
+    pub fn address_of(&self, node: NodeIndex) -> NetAddr {
+        match World::address(node) {
+            NetAddr::Ip4(ip, _) => NetAddr::Ip4(ip, self.nodes[node].port),
+            other => other,
+        }
+    }
+
     fn node_at(&self, address: &NetAddr) -> Option<NodeIndex> {
         match address {
-            NetAddr::Ip4([10, 0, high, low], 9735) => {
-                Some(usize::from(*high) << 8 | usize::from(*low)).filter(|node| *node < self.nodes.len())
+            NetAddr::Ip4([10, 0, high, low], port) => {
+                let node = usize::from(*high) << 8 | usize::from(*low);
+                Some(node).filter(|node| self.nodes.get(*node).is_some_and(|known| known.port == *port))
             }
             _ => None,
         }

@@ -115,6 +115,12 @@ impl World {
         self.tell_story(format!("{node} > {other}: {act:?}, {place:?} a message"));
         match &act {
             Act::Drop => {}
+            Act::Ahead(message_type) => {
+                if let Some(again) = self.checks.last_said(node, other, *message_type) {
+                    self.post(link, from, &again);
+                }
+                self.post(link, from, &message);
+            }
             Act::Twice => {
                 self.post(link, from, &message);
                 self.post(link, from, &message);
@@ -323,18 +329,21 @@ impl World {
             match transport.next(&mut input, &mut key, &mut own.pool) {
                 Ok(Some(Incoming::Message(message))) => {
                     self.counts.messages += 1;
+                    self.checks.on_heard(link, node);
                     let event = Event::Received { conn: conn_of(link), message };
                     own.node.step(clock, event, &mut own.signer, staged);
                 }
                 Ok(Some(Incoming::Established { remote })) => {
                     let known = self.links.get_mut(&link).expect("its bytes are being read");
                     let end = known.end_of(node);
+                    let other = known.ends[1 - end].node;
                     known.ends[end].state = EndState::Open;
                     let direction = match end {
                         0 => Direction::Outbound { dial: known.dial },
                         _ => Direction::Inbound { listener: 0 },
                     };
-                    let address = World::address(known.ends[1 - end].node);
+                    let address = self.address_of(other);
+                    let own = &mut self.nodes[node];
                     let event = Event::Connected { conn: conn_of(link), peer: remote.into(), direction, address };
                     own.node.step(clock, event, &mut own.signer, staged);
                 }

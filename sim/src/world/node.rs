@@ -55,6 +55,8 @@ pub(super) struct Due {
 pub(super) struct SimNode {
     pub(super) id: NodeId,
     pub(super) config: Config,
+    /// Where it is dialled.
+    pub(super) port: u16,
     pub(super) seed: u64,
     pub(super) node: Node,
     pub(super) signer: KeysSigner,
@@ -92,6 +94,7 @@ impl SimNode {
         SimNode {
             id: node.id(),
             config,
+            port: 9735,
             seed,
             node,
             signer,
@@ -132,7 +135,6 @@ impl SimNode {
     pub(super) fn reboot(&mut self, now_ms: u64) {
         self.life += 1;
         self.is_off = false;
-        self.crash = None;
         self.busy_until_ms = 0;
         self.filter = Filter::default();
         self.pool = BufferPool::new(1);

@@ -30,7 +30,7 @@ pub(super) enum OwnWatch {
 /// What takes effect after the commit.
 pub(super) enum Effect {
     Send(ConnId, Vec<u8>),
-    Disconnect(ConnId),
+    Disconnect(ConnId, String),
     Dial(DialId, NodeId, NetAddr),
     Load(QueryId, Table, Range, u32),
     Broadcast(Transaction, String),
@@ -51,7 +51,9 @@ impl Sink for Staged {
                 message.encode(&mut Cursor::new(&mut bytes)).expect("the buffer is as long as the message says");
                 self.effects.push(Effect::Send(conn, bytes));
             }
-            Command::Disconnect { conn, .. } => self.effects.push(Effect::Disconnect(conn)),
+            Command::Disconnect { conn, reason } => {
+                self.effects.push(Effect::Disconnect(conn, reason.to_owned()));
+            }
             Command::Dial { dial, peer, address } => self.effects.push(Effect::Dial(dial, peer, address.clone())),
             Command::Put { table, key, value } => {
                 let mut bytes = Vec::new();

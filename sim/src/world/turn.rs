@@ -3,6 +3,7 @@
 use leyden_core::clock::Clock;
 use leyden_core::event::{BroadcastOutcome, ChainEvent, Cut, Event, Match};
 use leyden_core::ids::BlockHeight;
+use leyden_core::mutation::{Mutation, is_active};
 use leyden_core::store::{Row, encode_into};
 
 use super::World;
@@ -69,7 +70,7 @@ impl World {
                 }
                 known.ends[end].state = EndState::Open;
                 let other = known.ends[1 - end].node;
-                let (peer, address) = (self.nodes[other].id, World::address(other));
+                let (peer, address) = (self.nodes[other].id, self.address_of(other));
                 let own = &mut self.nodes[node];
                 let event = Event::Connected { conn: conn_of(link), peer, direction, address };
                 own.node.step(clock, event, &mut own.signer, staged);
@@ -81,6 +82,7 @@ impl World {
                 match (parcel, known.ends[end].state) {
                     (Parcel::Message(message), EndState::Open) => {
                         self.counts.messages += 1;
+                        self.checks.on_heard(link, node);
                         step(Event::Received { conn: conn_of(link), message: &message });
                     }
                     (Parcel::Bytes(bytes), EndState::Opening | EndState::Open) => {
@@ -147,7 +149,7 @@ impl World {
                 plan.turn = left;
                 None
             }
-            None => Some(plan.point),
+            None => self.nodes[node].crash.take().map(|plan| plan.point),
         }
     }
 
@@ -187,7 +189,10 @@ impl World {
                 }
             }
         }
-        self.nodes[node].disk.commit(staged.writes);
+        let mut writes = Some(staged.writes);
+        if !is_active(Mutation::PersistAfterSend) {
+            self.nodes[node].disk.commit(writes.take().expect("they are committed once"));
+        }
         if crash == Some(CrashPoint::AfterCommit) {
             return self.crash(node);
         }
@@ -197,6 +202,12 @@ impl World {
             if self.effect(node, effect) {
                 return self.crash(node);
             }
+        }
+        if crash == Some(CrashPoint::AmidEffects) {
+            return self.crash(node);
+        }
+        if let Some(late) = writes {
+            self.nodes[node].disk.commit(late);
         }
         if crash.is_some() {
             return self.crash(node);
@@ -212,10 +223,12 @@ impl World {
                 self.hash(&message);
                 return self.send(node, conn, message);
             }
-            Effect::Disconnect(conn) => {
+            Effect::Disconnect(conn, reason) => {
                 let link = conn.slot;
                 if let Some(known) = self.links.get(&link) {
                     let end = known.end_of(node);
+                    let other = known.ends[1 - end].node;
+                    self.checks.on_cut(self.now_ms, link, node, other, &reason);
                     self.lose_later(link, end);
                     self.lose(link, end, Cut::Ours);
                 }

@@ -11,6 +11,7 @@ use crate::chain::{Backend, FEERATE_FLOOR_PER_KW};
 use crate::channel::Phase;
 use crate::command::Command;
 use crate::ids::{NodeId, RequestId};
+use crate::mutation::{Mutation, is_active};
 use crate::request::node::{
     FeerateEstimate, FeerateStyle, FeeratesByPurpose, FeeratesInfo, MessageSignature, NodeInfo, OurFeatures,
     WaitBlockHeight,
@@ -22,8 +23,12 @@ use crate::wire::{self, features::Context};
 impl Node {
     pub(super) fn on_request(&mut self, io: &mut Io<'_>, id: RequestId, request: Request) {
         let answer = match request {
+            Request::DevGenerate(_) | Request::DevFaucet(_) => Err(crate::request::dev::refusal()),
             Request::Getinfo => Ok(Response::NodeInfo(Box::new(self.node_info()))),
             Request::Stop => {
+                if is_active(Mutation::ErrorOnStop) {
+                    self.tell_error(io);
+                }
                 io.out.emit(Command::Stop);
                 Ok(Response::Stopping)
             }

@@ -201,6 +201,13 @@ impl Follower {
         step.into_iter().chain(fees).min()
     }
 
+    /// The backend has something new: it is asked at once, not when the next look is due.
+    pub fn nudge(&mut self) {
+        if self.step == Step::Rest {
+            self.step_not_before_ms = 0;
+        }
+    }
+
     /// The connection is gone: what was asked will not be answered. Told to nobody; see [`down`](Follower::down).
     pub fn lost(&mut self) {
         self.step = Step::Greet;

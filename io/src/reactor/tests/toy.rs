@@ -230,7 +230,7 @@ impl Running {
                 node: toy,
                 signer,
                 store: Store::open(&at.join("store"), Options::default()).expect("a new store"),
-                driver: Driver::new(nobody, Network::Regtest, Start::Fresh),
+                driver: Driver::bitcoind(nobody, Network::Regtest, Start::Fresh),
                 listeners: vec![listener],
                 view: View {
                     version: String::new(),
