@@ -20,10 +20,13 @@ use crate::world::{Counts, CrashPlan, World};
 
 /// A moment between two blocks.
 const BLOCK_MS: u64 = 200;
-/// How long everything has, after it was healed, to come to its end: longer than any patience that nodes have.
-const HEALING_BLOCKS: u32 = 6;
+/// How long everything has, after it was healed, to come to its end: longer than any patience that nodes have, that of
+/// a node which dials again included.
+const HEALING_MS: u64 = 6 * 60_000;
+/// Then some blocks come, for what waits for them. Not before: an HTLC that was fulfilled has only a few blocks to go.
+const HEALING_BLOCKS: u32 = 3;
 /// Time between these blocks.
-const HEALING_BLOCK_MS: u64 = 60_000;
+const HEALING_BLOCK_MS: u64 = 20_000;
 /// How long invoices of payments can be paid.
 const INVOICE_EXPIRY_S: u64 = 3_600;
 /// Blocks that a final hop gets, and each hop beside its own delta.
@@ -448,6 +451,7 @@ impl<'a> Telling<'a> {
             self.world.chain_is_up(node, true);
             self.world.set_feerates(node, setup::feerates(leyden_core::chain::FEERATE_FLOOR_PER_KW));
         }
+        self.world.run_for_ms(HEALING_MS);
         for _ in 0..HEALING_BLOCKS {
             self.world.mine_now(1);
             self.world.run_for_ms(HEALING_BLOCK_MS);
