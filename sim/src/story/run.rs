@@ -447,6 +447,7 @@ impl<'a> Telling<'a> {
     fn heal(&mut self) {
         self.world.heal();
         for node in 0..self.story.names.len() {
+            self.world.spare(node);
             self.world.chain_is_up(node, true);
             self.world.set_feerates(node, setup::feerates(leyden_core::chain::FEERATE_FLOOR_PER_KW));
         }
