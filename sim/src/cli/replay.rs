@@ -143,6 +143,12 @@ pub(crate) fn main(arguments: &ReplayArgs) -> Done {
     }
     let mut nodes: Vec<_> = runs.iter().map(|run| run.node_id).collect();
     nodes.dedup();
+    // The order is that of the arguments.
+    let first_file = |node: &NodeId| {
+        let segments = runs.iter().filter(|run| run.node_id == *node).flat_map(|run| &run.segments);
+        segments.filter_map(|segment| files.iter().position(|(name, _)| name == segment.file)).min()
+    };
+    nodes.sort_by_key(first_file);
     if let Some(path) = &arguments.html {
         let level = arguments.trace.unwrap_or(Level::Debug);
         let timeline = merged(&runs, nodes, arguments, &mut whole, |node, run| Collector::whole(node, run, level));
