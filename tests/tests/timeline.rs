@@ -1,5 +1,6 @@
 //! Recordings of several nodes as one page, read in a browser as an operator does after an incident.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -80,6 +81,8 @@ fn a_payment_of_three_daemons_is_found_and_read() {
     let output = replay.arg("--html").arg(&path).output().expect("leyden-sim can be run");
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && said.contains("entries of 3 nodes"), "{said}");
+    let mode = std::fs::metadata(&path).expect("it is written").permissions().mode();
+    assert_eq!(mode & 0o077, 0, "it is as private as the recordings");
 
     let browser = Browser::start();
     browser.open(&path);

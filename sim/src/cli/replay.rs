@@ -1,7 +1,9 @@
 //! `leyden-sim replay`: recorded runs again.
 
+use std::fs::OpenOptions;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Done;
@@ -152,8 +154,7 @@ pub(crate) fn main(arguments: &ReplayArgs) -> Done {
     if let Some(path) = &arguments.html {
         let level = arguments.trace.unwrap_or(Level::Debug);
         let timeline = merged(&runs, nodes, arguments, &mut whole, |node, run| Collector::whole(node, run, level));
-        std::fs::write(path, html::page(&timeline))
-            .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+        write_private(path, &html::page(&timeline))?;
         say(&format!("{} entries of {} nodes are in {}", timeline.entries.len(), timeline.nodes.len(), path.display()));
     } else if let Some(level) = arguments.trace.filter(|_| nodes.len() > 1 && arguments.explain.is_none()) {
         let timeline = merged(&runs, nodes, arguments, &mut whole, |node, run| Collector::new(node, run, level));
@@ -168,6 +169,13 @@ pub(crate) fn main(arguments: &ReplayArgs) -> Done {
         }
     }
     Ok(whole)
+}
+
+/// Recordings are their owner's alone, and so is what is made of them.
+fn write_private(path: &Path, text: &str) -> Result<(), String> {
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+    let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|error| format!("cannot write {}: {error}", path.display()))
 }
 
 /// Replays all runs and puts them on one line.
