@@ -14,7 +14,7 @@ use leyden_core::wire::{Message, UpdateAddHtlc};
 use leyden_sim::replay::timeline::{Collector, merge};
 use leyden_sim::replay::{At, Step, Watcher, html, text};
 use leyden_tests::browser::{Browser, key};
-use leyden_tests::daemon::{TempDir, program_path};
+use leyden_tests::daemon::{Daemon, TempDir, program_path};
 use leyden_tests::line::{Line, invoice, wait_until_quiet};
 use serde_json::json;
 
@@ -76,11 +76,7 @@ fn a_payment_of_three_daemons_is_found_and_read() {
 
     let folder = TempDir::new("timeline");
     let path = folder.path().join("incident.html");
-    let mut replay = Command::new(program_path("leyden-sim"));
-    replay.arg("replay").args(daemons.iter().map(|daemon| daemon.node_dir().join("recorder")));
-    let output = replay.arg("--html").arg(&path).output().expect("leyden-sim can be run");
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains("entries of 3 nodes"), "{said}");
+    export(&daemons.each_ref(), &path);
     let mode = std::fs::metadata(&path).expect("it is written").permissions().mode();
     assert_eq!(mode & 0o077, 0, "it is as private as the recordings");
 
@@ -105,7 +101,11 @@ fn a_payment_of_three_daemons_is_found_and_read() {
         browser.find(&format!("#rows .row.{kind}"));
     }
 
-    // A click on the message tells what it says.
+    // A click on an arrow chooses it, and so does one on the message's name; the panel tells what it says.
+    browser.click(&browser.find("#rows path.reach"));
+    browser.find("#rows .row.sent[aria-selected=true]");
+    browser.click(&browser.find("#close"));
+    browser.find("#panel[hidden]");
     browser.click(&browser.find_xpath("//*[@class='label'][.='update_add_htlc']"));
     assert_eq!(browser.text_of("#name"), add);
     assert_eq!(field(&browser, "payment_hash"), hashes[1]);
@@ -159,6 +159,19 @@ fn a_payment_of_three_daemons_is_found_and_read() {
     drawn(&browser);
     assert_eq!(names_of_messages(&browser), Vec::<String>::new());
 
+    // One recording is enough to see what its node said, and to whom.
+    export(&[&daemons[1]], &path);
+    browser.open(&path);
+    drawn(&browser);
+    let lanes = browser.text_of("#lanes");
+    assert_eq!(lanes.matches("not recorded").count(), 2, "{lanes}");
+    set(&browser, "#payment", &hashes[0]);
+    drawn(&browser);
+    browser.click(&browser.find("#rows .row.sent.lonely .label"));
+    assert_eq!(browser.text_of("#name"), add);
+    assert_eq!(fact(&browser, "other end"), "not in the recordings");
+    assert!(fact(&browser, "to").contains(&daemons[2].id));
+
     // Both schemes, and no complaint of any kind.
     let background = || browser.script("return getComputedStyle(document.body).backgroundColor;");
     browser.prefer("light");
@@ -166,6 +179,16 @@ fn a_payment_of_three_daemons_is_found_and_read() {
     browser.prefer("dark");
     assert_ne!(background(), light);
     assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+/// `leyden-sim replay` of some nodes' recordings.
+fn export(daemons: &[&Daemon], path: &Path) {
+    let mut replay = Command::new(program_path("leyden-sim"));
+    replay.arg("replay").args(daemons.iter().map(|daemon| daemon.node_dir().join("recorder")));
+    let output = replay.arg("--html").arg(path).output().expect("leyden-sim can be run");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let expected = format!("entries of {} nodes", daemons.len());
+    assert!(output.status.success() && said.contains(&expected), "{said}");
 }
 
 const CONN: ConnId = ConnId { slot: 0, generation: 1 };
