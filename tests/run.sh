@@ -16,3 +16,7 @@ cargo fmt --all --check
 cargo clippy --workspace --all-targets --locked -- -D warnings
 cargo build --workspace --bins --locked
 cargo test --workspace --locked
+
+# That the scenarios can fail: the same nodes with seeded bugs.
+cargo clippy -p leyden-core -p leyden-sim --all-targets --features leyden-sim/mutations --locked -- -D warnings
+cargo test -p leyden-sim --features mutations --test mutations --locked

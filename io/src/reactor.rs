@@ -173,8 +173,7 @@ impl<M: Machine> Reactor<M> {
     /// Runs until it is asked to stop, or must.
     pub fn run(mut self) -> End {
         let end = self.run_until_end();
-        let clock = self.clock();
-        self.recorder.flush(clock, &mut self.log);
+        self.recorder.close();
         self.control.unlink();
         match end {
             // What was said stands behind a commit. The answer to `stop` comes when all else is closed, so that whoever

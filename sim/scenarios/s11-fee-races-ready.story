@@ -13,8 +13,10 @@ mine 1
 feerate alice 1700
 pay one bob alice 300000sat
 wait 1s
+# And once more, with a feerate and a signature that cross.
+stall bob alice 300ms
 feerate alice 900
-pay two alice bob 300000sat
+pay two bob alice 20000sat
 wait 20s
 pay three bob alice 350000sat
 wait 10s

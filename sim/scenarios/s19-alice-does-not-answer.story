@@ -17,6 +17,7 @@ wait 25s
 mine 1
 wait 3s
 start carol
+connect bob carol
 wait 20s
 expect channels bob alice normal 1
 expect usable bob carol 1

@@ -23,6 +23,7 @@ wait 6s
 slow_store bob 0ms
 expect said bob alice update_fulfill_htlc 1
 start carol
+connect bob carol
 wait 20s
 expect paid tea
 # He has paid 1,000 satoshis, and earned 1,200 msat.

@@ -28,4 +28,14 @@ expect gains alice -20000000
 pay_invoice cake alice
 wait 5s
 expect gains alice -20000000
+# And once more: a payment that waits behind another one was never signed, and dies with the process.
+stall alice bob 5s
+pay pie alice bob 10000sat
+wait 100ms
+pay bun alice bob 10000sat
+wait 100ms
+crash alice
+wait 30s
+expect paid pie
+expect failed bun
 always usable alice bob 1

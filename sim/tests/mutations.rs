@@ -49,7 +49,8 @@ fn tell(row: &Row) -> Option<String> {
     let mut seen = BTreeSet::new();
     let mut is_red = false;
     let mut see = |outcome: Outcome| {
-        seen.extend(outcome.violations.iter().map(|violation| violation.oracle));
+        let short = |text: &str| text.chars().take(80).collect::<String>();
+        seen.extend(outcome.violations.iter().map(|found| format!("{}: {}", found.oracle, short(&found.text))));
         is_red |= breaks(&outcome, &row.oracle);
         is_red
     };

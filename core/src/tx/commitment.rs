@@ -293,7 +293,7 @@ impl CommitmentTx {
         push_htlcs(input, keys, htlcs, outputs, htlc_outputs);
         push_balances(input, keys, delayed_output, outputs);
         outputs.sort_unstable_by(|a, b| bolt3_order(a, b, htlc_outputs));
-        if input.owner == Side::Local && is_active(Mutation::OutputOrder) {
+        if input.owner == Side::Local && htlc_outputs.len() > 1 && is_active(Mutation::OutputOrder) {
             outputs.sort_by_key(|output| (output.value, std::cmp::Reverse(output.script.as_bytes().to_vec())));
         }
         number_htlcs(outputs, htlc_outputs);

@@ -156,9 +156,7 @@ pub struct Recorder {
 
 impl Drop for Recorder {
     fn drop(&mut self) {
-        if let Some(on) = &self.on {
-            on.black_box.last_words();
-        }
+        self.close();
     }
 }
 
@@ -299,6 +297,13 @@ impl Recorder {
     pub(crate) fn flush(&mut self, clock: Clock, log: &mut Log) {
         let result = self.flush_now();
         self.settle(result, clock, log);
+    }
+
+    /// The loop ends, maybe within a turn that could not be committed: that turn is recorded, too.
+    pub(crate) fn close(&mut self) {
+        if let Some(on) = &self.on {
+            on.black_box.last_words();
+        }
     }
 
     /// How it is.

@@ -214,6 +214,19 @@ fn a_panic_saves_the_turn_that_led_to_it() {
 }
 
 #[test]
+fn a_turn_that_could_not_be_committed_is_kept() {
+    let mut scene = Scene::new("fatal", 1 << 30, 4);
+    scene.begin();
+    scene.turn(1);
+    let clock = scene.clock();
+    let mut taped = Taped::new(&mut scene.machine, &mut scene.recorder, clock);
+    taped.step(clock, Event::Deadline, &mut scene.signer, &mut Nowhere);
+    scene.recorder.close();
+    let (_, turns, steps) = read(&scene.files()[0]);
+    assert_eq!((turns, steps), (vec![0, 1], 2));
+}
+
+#[test]
 fn a_dump_reaches_back_as_far_as_asked() {
     let mut scene = Scene::new("dump", 1_000, 100);
     scene.begin();

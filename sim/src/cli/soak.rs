@@ -68,6 +68,10 @@ pub(crate) struct SoakArgs {
     /// Where the shrunk story of a failure goes; without it, it is printed.
     #[arg(long)]
     out: Option<PathBuf>,
+    /// Break the node on purpose, to see whether that is found: the name of a mutation.
+    #[cfg(feature = "mutations")]
+    #[arg(long)]
+    mutation: Option<String>,
 }
 
 fn seed_range(text: &str) -> Result<(u64, u64), String> {
@@ -158,7 +162,19 @@ fn plan(args: &SoakArgs) -> Plan {
     }
 }
 
+/// Breaks the nodes of this thread as it was asked for.
+#[cfg(feature = "mutations")]
+fn activate(args: &SoakArgs) {
+    use leyden_core::mutation::{Mutation, activate};
+    let named = |name: &String| Mutation::ALL.iter().find(|(_, known)| known == name).map(|(mutation, _)| *mutation);
+    activate(args.mutation.as_ref().and_then(named));
+}
+
+#[cfg(not(feature = "mutations"))]
+fn activate(_args: &SoakArgs) {}
+
 fn one_seed(args: &SoakArgs, seed: u64, shared: &Shared) {
+    activate(args);
     let started = Instant::now();
     let story = draw(seed, &plan(args));
     let mut outcome = run(&story, Variant::AsWritten);
@@ -197,6 +213,7 @@ fn one_seed(args: &SoakArgs, seed: u64, shared: &Shared) {
 
 /// Shrinks a failure and shows what is left of it.
 fn explain(args: &SoakArgs, failure: &Failure) -> Result<(), String> {
+    activate(args);
     let oracle = failure.outcome.violations[0].oracle;
     let bar = ProgressBar::new(u64::from(args.shrink_runs));
     let style = ProgressStyle::with_template("shrinking: {pos} runs, {msg} steps left, {elapsed} gone");

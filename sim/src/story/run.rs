@@ -110,6 +110,9 @@ fn tell(story: &Story, variant: Variant) -> Outcome {
     let mut telling = Telling::begin(story, variant);
     for step in &story.steps {
         telling.step(step);
+        if telling.world.is_in_circles() {
+            return telling.outcome(false);
+        }
     }
     let crash_never_came = match (variant, story.under_test) {
         (Variant::Crash { .. }, Some(node)) => telling.world.crash_is_due(node),
@@ -117,18 +120,10 @@ fn tell(story: &Story, variant: Variant) -> Outcome {
     };
     telling.judge_triggers();
     telling.heal();
-    crate::check::judge(&mut telling);
-    let paid = (0..telling.payments.len()).filter(|index| telling.status(*index) == Some(PayStatus::Complete)).count();
-    Outcome {
-        digest: telling.world.digest(),
-        counts: telling.world.counts(),
-        payments: telling.payments.len() as u64,
-        paid: paid as u64,
-        virtual_ms: telling.world.now_ms(),
-        violations: telling.world.violations().to_vec(),
-        crash_never_came,
-        log: telling.world.story(),
+    if !telling.world.is_in_circles() {
+        crate::check::judge(&mut telling);
     }
+    telling.outcome(crash_never_came)
 }
 
 impl<'a> Telling<'a> {
@@ -168,6 +163,22 @@ impl<'a> Telling<'a> {
             invoices: Vec::new(),
             edges,
             labels: 0,
+        }
+    }
+
+    /// How the story went.
+    fn outcome(mut self, crash_never_came: bool) -> Outcome {
+        let is_complete = |telling: &mut Self, index| telling.status(index) == Some(PayStatus::Complete);
+        let paid = (0..self.payments.len()).filter(|index| is_complete(&mut self, *index)).count();
+        Outcome {
+            digest: self.world.digest(),
+            counts: self.world.counts(),
+            payments: self.payments.len() as u64,
+            paid: paid as u64,
+            virtual_ms: self.world.now_ms(),
+            violations: self.world.violations().to_vec(),
+            crash_never_came,
+            log: self.world.story(),
         }
     }
 

@@ -64,3 +64,42 @@ fn every_crash_of_a_story_is_told_until_there_are_no_more_turns() {
     }
     assert!(turn > 10, "a story has more turns than {turn}");
 }
+
+#[test]
+fn every_word_of_the_format_is_explained() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/simulation.md");
+    let text = std::fs::read_to_string(path).expect("the documentation is there");
+    let quoted: Vec<&str> = text.split('`').skip(1).step_by(2).flat_map(str::split_whitespace).collect();
+    let missing: Vec<&str> = keywords().into_iter().filter(|word| !quoted.contains(word)).collect();
+    assert_eq!(missing, Vec::<&str>::new());
+}
+
+#[test]
+fn every_line_of_the_documentation_can_be_read() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/simulation.md");
+    let text = std::fs::read_to_string(path).expect("the documentation is there");
+    let lines = text.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    let mut read = 0;
+    for line in lines.filter(|line| !line.starts_with("nodes")) {
+        let story = format!("nodes alice bob carol mallory a b\n{line}\n");
+        if let Err(flaw) = parse(&story) {
+            panic!("{line}: {flaw}");
+        }
+        read += 1;
+    }
+    assert!(read > 60, "only {read} lines were found");
+
+    let indented = text.lines().skip_while(|line| !line.starts_with("    # What does Bob earn"));
+    let first: Vec<&str> = indented.map_while(|line| line.strip_prefix("    ")).collect();
+    let outcome = run(&parse(&first.join("\n")).expect("it is well formed"), Variant::AsWritten);
+    assert_eq!((outcome.violations, outcome.paid), (Vec::new(), 1));
+}
+
+#[test]
+fn every_word_is_known_to_the_reader() {
+    // A word that begins a line, alone: whatever is wrong then, it is not the word.
+    for word in ["say", "again", "stop", "move", "vanish", "reindex", "invoice", "pay_invoice", "perhaps", "when"] {
+        let flaw = parse(&format!("nodes a b\n{word}")).expect_err("more is expected");
+        assert!(flaw.reason.contains("is missing at the end"), "{word}: {flaw}");
+    }
+}

@@ -87,6 +87,8 @@ pub struct World {
     next_request: u64,
     digest: sha256::HashEngine,
     observed: bool,
+    /// It has taken more turns than the story can need: nothing happens any more.
+    is_in_circles: bool,
     thaw_every: Option<u64>,
     counts: Counts,
     checks: Checks,
@@ -125,6 +127,7 @@ impl World {
             next_request: 0,
             digest: sha256::HashEngine::default(),
             observed: true,
+            is_in_circles: false,
             thaw_every: None,
             counts: Counts::default(),
             checks: Checks::new(count),
@@ -257,12 +260,15 @@ impl World {
         self.log.push_back(format!("{:>8} {line}", self.now_ms));
     }
 
+    /// Has it taken more turns than its story can need? Then it stands still, which is noted as a violation.
+    pub fn is_in_circles(&self) -> bool {
+        self.is_in_circles
+    }
+
     /// Moves the clock, with all that happens until then.
     pub fn run_for_ms(&mut self, ms: u64) {
         let until = self.now_ms + ms;
-        while self.next_at().is_some_and(|at| at <= until) {
-            self.advance();
-        }
+        while self.next_at().is_some_and(|at| at <= until) && self.advance() {}
         self.now_ms = until;
     }
 
@@ -299,9 +305,7 @@ impl World {
     /// Runs until nothing happens for a while.
     pub fn run_until_quiet(&mut self) {
         self.news_ms = self.now_ms;
-        while self.next_at().is_some_and(|at| at <= self.news_ms + QUIET_MS) {
-            self.advance();
-        }
+        while self.next_at().is_some_and(|at| at <= self.news_ms + QUIET_MS) && self.advance() {}
     }
 
     fn push(&mut self, node: NodeIndex, delay_ms: u64, what: Happening) {
@@ -336,9 +340,14 @@ impl World {
 
     /// The next turn; false if there is nothing to wait for.
     pub fn advance(&mut self) -> bool {
-        let Some(at) = self.next_at() else { return false };
+        let Some(at) = self.next_at().filter(|_| !self.is_in_circles) else { return false };
         self.counts.turns += 1;
-        assert!(self.counts.turns < self.turns_max, "something goes round in circles: turn {}", self.turns_max);
+        if self.counts.turns >= self.turns_max && !self.is_in_circles {
+            self.is_in_circles = true;
+            let text = format!("something goes round in circles: {} turns, and no end", self.counts.turns);
+            self.violate("O5 liveness", 0, text);
+            return false;
+        }
         self.now_ms = at;
         let first = self.queue.first_key_value().filter(|((due, _), _)| *due <= at);
         match first.map(|(key, due)| (*key, due.node)) {

@@ -473,11 +473,14 @@ fn an_htlc_past_its_deadline_takes_the_channel_on_chain() {
     pair.drain();
     pair.disconnect();
     // Without the preimage the receiver has nothing to save.
-    at_height(&mut pair.bob, 190);
+    at_height(&mut pair.bob, 185);
     assert_eq!(*pair.bob.channel().phase(), Phase::Open);
     let (id, _) = pair.bob.waiting()[0];
     pair.bob.act(|channel, cx| channel.fulfill_htlc(cx, id, preimage(1))).expect("it waits");
-    at_height(&mut pair.bob, 182);
+    // The preimage came after the deadline: the peer gets a block to answer, and not more.
+    at_height(&mut pair.bob, 186);
+    assert_eq!(*pair.bob.channel().phase(), Phase::Open);
+    at_height(&mut pair.bob, 187);
     let late = |effect: &Effect| {
         matches!(effect, Effect::ForceClose { reason: CloseReason::FulfilledDeadline { cltv_expiry: 200, .. }, .. })
     };

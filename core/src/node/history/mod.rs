@@ -23,6 +23,10 @@ use list::{List, Listing};
 pub(super) use show::part_info;
 use show::pay_info;
 
+/// Rows of one read for a question that few rows answer: every `pay` asks one, and what lies behind its keys concerns
+/// others. Where there are more, the next read goes on.
+const FEW_ROWS: usize = 8;
+
 /// Keys to read.
 #[derive(Clone, Debug, bincode::Encode, bincode::Decode)]
 struct Span {
@@ -125,7 +129,7 @@ impl Few {
         let one_is_enough = matches!(self.question, Question::PaidInvoice { index: None });
         if within
             && !one_is_enough
-            && rows.len() >= HISTORY_PAGE_ROWS
+            && rows.len() >= FEW_ROWS
             && let Some(last) = rows.last()
         {
             span.from = after(last.key);
@@ -272,7 +276,7 @@ impl Node {
     /// Asks for the next rows, or answers.
     fn go_on(&mut self, io: &mut Io<'_>, id: QueryId, query: Query) {
         let wanted = match &query.work {
-            Work::Few(few) => few.spans.front().map(|span| (span.table, &span.from, HISTORY_PAGE_ROWS)),
+            Work::Few(few) => few.spans.front().map(|span| (span.table, &span.from, FEW_ROWS)),
             Work::List(list) => list.wanted(),
         };
         match wanted {
