@@ -155,6 +155,10 @@ fn measure(count: usize, curve_ns: u64) -> u64 {
     let set_up_ns = cpu_ns() - start;
     let channels = (count * CHANNELS) as u64;
     println!("set_up_{count} {} ms for {channels} channels", set_up_ns / 1_000_000);
+    let bytes = (held() - held_before) as u64;
+    let resident = resident_kb().saturating_sub(resident_before);
+    println!("memory_{count} {} kB allocated, {resident} kB more resident", bytes / 1_024);
+    println!("memory_per_node_{count} {} bytes with its channels", bytes / count as u64);
     // Whatever is bought once is bought now.
     let warm = 2 * PAID;
     (0..warm).for_each(|number| round(&mut world, number));
@@ -176,11 +180,12 @@ fn measure(count: usize, curve_ns: u64) -> u64 {
     println!("virtual_time_{count} {}.{:03} s per s at one payment per node and s", permille / 1000, permille % 1000);
     println!("curve_share_{count} {} % of {} us for each payment", payments * curve_ns * 100 / ns, curve_ns / 1_000);
     assert_eq!(world.violations(), []);
-
-    let bytes = (held() - held_before) as u64;
-    let resident_kb = resident_kb().saturating_sub(resident_before);
-    println!("memory_{count} {} kB allocated, {resident_kb} kB more resident", bytes / 1_024);
-    println!("memory_per_node_{count} {} bytes, its channels included", bytes / count as u64);
+    let grown = (held() - held_before) as u64 - bytes;
+    println!(
+        "memory_of_a_payment_{count} {} bytes of history at both ends",
+        grown / (payments + (warm * count) as u64)
+    );
+    println!("resident_{count} {} kB in all", resident_kb());
     ns / events
 }
 
