@@ -28,6 +28,11 @@ pub enum Range {
     Exactly(Vec<u8>),
 }
 
+/// A row that does not borrow.
+fn own((key, value): (impl AsRef<[u8]>, impl AsRef<[u8]>)) -> KeyValue {
+    (key.as_ref().to_vec(), value.as_ref().to_vec())
+}
+
 /// The rows of one table.
 type Rows = BTreeMap<Box<[u8]>, Box<[u8]>>;
 
@@ -67,7 +72,6 @@ impl Disk {
     /// Reads a page.
     pub fn load(&self, table: Table, range: &Range, limit: usize) -> Vec<KeyValue> {
         let Some(rows) = self.tables.get(&table) else { return Vec::new() };
-        let own = |(key, value): (&Box<[u8]>, &Box<[u8]>)| (key.to_vec(), value.to_vec());
         let all = Bound::Unbounded;
         match range {
             Range::From(key) => {

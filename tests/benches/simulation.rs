@@ -110,8 +110,9 @@ fn round(world: &mut World, number: usize) {
     let count = world.len();
     let ends_ms = world.now_ms() + ROUND_MS;
     let distance = 1 + number / 2 % PAID;
-    let payee =
-        |node: usize| if number % 2 == 0 { (node + distance) % count } else { (node + count - distance) % count };
+    let payee = |node: usize| {
+        if number.is_multiple_of(2) { (node + distance) % count } else { (node + count - distance) % count }
+    };
     let ask = |node| {
         let create = CreateInvoice {
             amount_msat: Some(Msat(10_000_000)),
