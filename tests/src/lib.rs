@@ -3,6 +3,7 @@
 pub mod alloc;
 pub mod bitcoind;
 pub mod browser;
+pub mod curve;
 pub mod daemon;
 pub mod line;
 pub mod pair;

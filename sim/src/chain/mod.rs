@@ -41,7 +41,7 @@ use market::Market;
 use pool::Pool;
 
 pub use block::{Block, Fill, Place, Reorg};
-pub use filter::Filter;
+pub use filter::{BlockIndex, Filter};
 pub use ledger::Coin;
 pub use policy::{Params, Policy, anyone_can_spend, anyones_witness};
 pub use refused::{ChainLimit, PackageRefused, PackageReplace, Refused, ReplaceRule, TrucViolation};

@@ -161,8 +161,8 @@ impl World {
 
     /// How many connections between two nodes are open at both of their ends.
     pub fn connections(&self, a: NodeIndex, b: NodeIndex) -> usize {
-        let open = |link: &&Link| link.joins(a, b) && link.ends.iter().all(|end| end.state == EndState::Open);
-        self.links.values().filter(open).count()
+        let open = |link: &Link| link.joins(a, b) && link.ends.iter().all(|end| end.state == EndState::Open);
+        self.nodes[a].links.iter().filter(|link| self.links.get(link).is_some_and(open)).count()
     }
 
     /// A node's backend takes the last blocks back, and brings the same ones again when it is asked the next time.

@@ -14,6 +14,8 @@ mod thaw;
 mod turn;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt::{self, Write};
+use std::rc::Rc;
 
 use bitcoin::hashes::{Hash, HashEngine, sha256};
 use leyden_core::config::{Config, Network};
@@ -25,7 +27,7 @@ use leyden_core::request::{Request, RequestError, Response};
 pub use self::faults::{Act, CrashPlan, CrashPoint, Place, Trigger};
 use self::node::{Due, Happening, SimNode};
 use self::staged::Staged;
-use crate::chain::{Chain, Refused};
+use crate::chain::{BlockIndex, Chain, Refused};
 use crate::check::{Checks, Violation};
 use crate::draw::Draw;
 use crate::net::{Link, NodeIndex, Wire};
@@ -79,6 +81,10 @@ pub struct World {
     /// When nodes want their next deadline, soonest first, and the same by node.
     deadlines: BTreeSet<(u64, NodeIndex)>,
     deadline_of: Vec<Option<u64>>,
+    /// Large blocks that nodes were told of last.
+    large_blocks: VecDeque<Rc<BlockIndex>>,
+    /// Of the last turn, for the next: it keeps its memory.
+    staged: Staged,
     nodes: Vec<SimNode>,
     links: BTreeMap<u32, Link>,
     next_link: u32,
@@ -119,6 +125,8 @@ impl World {
             queue: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             deadline_of: vec![None; count],
+            large_blocks: VecDeque::new(),
+            staged: Staged::default(),
             nodes: Vec::with_capacity(count),
             links: BTreeMap::new(),
             next_link: 0,
@@ -254,11 +262,13 @@ impl World {
         self.log.iter().map(|line| format!("{line}\n")).collect()
     }
 
-    fn tell_story(&mut self, line: String) {
-        if self.log.len() == LOG_LINES_MAX {
-            self.log.pop_front();
-        }
-        self.log.push_back(format!("{:>8} {line}", self.now_ms));
+    /// One more line; the oldest lends its memory.
+    fn tell_story(&mut self, text: fmt::Arguments<'_>) {
+        let is_full = self.log.len() == LOG_LINES_MAX;
+        let mut line = if is_full { self.log.pop_front() } else { None }.unwrap_or_default();
+        line.clear();
+        write!(line, "{:>8} {text}", self.now_ms).expect("memory takes whatever is written");
+        self.log.push_back(line);
     }
 
     /// Has it taken more turns than its story can need? Then it stands still, which is noted as a violation.
@@ -277,7 +287,7 @@ impl World {
     pub fn request(&mut self, node: NodeIndex, request: Request) -> RequestId {
         let id = RequestId(self.next_request);
         self.next_request += 1;
-        self.push(node, 0, Happening::Request(id, request));
+        self.push(node, 0, Happening::Request(id, Box::new(request)));
         id
     }
 
@@ -371,7 +381,7 @@ impl World {
         let mut staged = Staged::new(self.observed);
         let own = &mut self.nodes[node];
         own.take(own.clock(now_ms), None, &mut staged);
-        self.end_turn(node, staged);
+        self.end_turn(node, &mut staged);
         self.begin_chain(node);
     }
 }

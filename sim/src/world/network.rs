@@ -109,10 +109,13 @@ impl World {
         }
         let trigger = if self.triggers.is_empty() { None } else { self.triggered(node, other, &message) };
         let Some(Trigger { place, act, .. }) = trigger else {
-            self.post(link, from, &message);
+            match self.wire {
+                Wire::Messages => self.ship(link, from, Parcel::Message(message)),
+                Wire::Bytes => self.post(link, from, &message),
+            }
             return false;
         };
-        self.tell_story(format!("{node} > {other}: {act:?}, {place:?} a message"));
+        self.tell_story(format_args!("{node} > {other}: {act:?}, {place:?} a message"));
         match &act {
             Act::Drop => {}
             Act::Ahead(message_type) => {

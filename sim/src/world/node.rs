@@ -41,7 +41,7 @@ pub(super) enum Happening {
     Synced,
     Feerates(Feerates),
     Broadcast(Txid, BroadcastOutcome),
-    Request(RequestId, Request),
+    Request(RequestId, Box<Request>),
     Loaded(QueryId, Table, Vec<KeyValue>),
 }
 

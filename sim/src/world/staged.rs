@@ -11,6 +11,7 @@ use super::Reply;
 use crate::disk::{Range, Write};
 
 /// A turn's commands, as far as they wait for its end.
+#[derive(Default)]
 pub(super) struct Staged {
     pub(super) writes: Vec<Write>,
     pub(super) effects: Vec<Effect>,
@@ -18,6 +19,8 @@ pub(super) struct Staged {
     pub(super) watches: Vec<OwnWatch>,
     /// Are notes of interest?
     pub(super) listens: bool,
+    /// Rows are written here first, so that what is kept is no longer than it must be.
+    scratch: Vec<u8>,
 }
 
 /// A watch that does not borrow.
@@ -39,7 +42,15 @@ pub(super) enum Effect {
 
 impl Staged {
     pub(super) fn new(listens: bool) -> Staged {
-        Staged { writes: Vec::new(), effects: Vec::new(), notes: Vec::new(), watches: Vec::new(), listens }
+        Staged { listens, ..Staged::default() }
+    }
+
+    /// Empty, for another turn; its memory is kept.
+    pub(super) fn clear(&mut self) {
+        self.writes.clear();
+        self.effects.clear();
+        self.notes.clear();
+        self.watches.clear();
     }
 }
 
@@ -56,9 +67,9 @@ impl Sink for Staged {
             }
             Command::Dial { dial, peer, address } => self.effects.push(Effect::Dial(dial, peer, address.clone())),
             Command::Put { table, key, value } => {
-                let mut bytes = Vec::new();
-                value.write(&mut bytes);
-                self.writes.push(Write::Put(table, key.to_vec(), bytes));
+                self.scratch.clear();
+                value.write(&mut self.scratch);
+                self.writes.push(Write::Put(table, key.to_vec(), self.scratch.to_vec()));
             }
             Command::Delete { table, key } => self.writes.push(Write::Delete(table, key.to_vec())),
             Command::Load { query, table, range, limit } => {

@@ -1,5 +1,9 @@
 //! A turn: what has come is taken in, what is due is done, what was written is kept, and then the world sees it.
 
+use std::rc::Rc;
+use std::sync::Arc;
+
+use leyden_core::chain::Tip;
 use leyden_core::clock::Clock;
 use leyden_core::event::{BroadcastOutcome, ChainEvent, Cut, Event, Match};
 use leyden_core::ids::BlockHeight;
@@ -11,18 +15,24 @@ use super::faults::CrashPoint;
 use super::network::conn_of;
 use super::node::{Due, Happening};
 use super::staged::{Effect, OwnWatch, Staged};
+use crate::chain::BlockIndex;
 use crate::disk::Write;
 use crate::net::{EndState, NodeIndex, Parcel};
 
 /// A node whose deadline is never dealt with stands still.
 const DEADLINES_PER_TURN_MAX: u32 = 100;
+/// Every node looks at each transaction of a block that has no more.
+const SMALL_BLOCK_TXS: usize = 32;
+/// So many large blocks are kept for nodes that are told of them later.
+const LARGE_BLOCKS: usize = 4;
 
 impl World {
     /// What has come for a node at this moment, and the deadlines that are due, are one turn.
     pub(super) fn turn(&mut self, node: NodeIndex) {
         self.thaw(node);
         let at = self.now_ms;
-        let mut staged = Staged::new(self.observed);
+        let mut staged = std::mem::take(&mut self.staged);
+        staged.listens = self.observed;
         let mut goes_down = false;
         while let Some(entry) = self.queue.first_entry() {
             if entry.key().0 > at || entry.get().node != node || goes_down {
@@ -35,6 +45,7 @@ impl World {
             }
         }
         if self.nodes[node].is_off {
+            self.lay_by(staged);
             return;
         }
         let own = &mut self.nodes[node];
@@ -49,10 +60,17 @@ impl World {
         if self.observed {
             own.node.check();
         }
-        self.end_turn(node, staged);
+        self.end_turn(node, &mut staged);
+        self.lay_by(staged);
         if goes_down && !self.nodes[node].is_off {
             self.crash(node);
         }
+    }
+
+    /// Keeps the memory of a turn for the next one.
+    fn lay_by(&mut self, mut staged: Staged) {
+        staged.clear();
+        self.staged = staged;
     }
 
     fn step(&mut self, node: NodeIndex, what: Happening, staged: &mut Staged) {
@@ -108,7 +126,7 @@ impl World {
             Happening::Synced => step(Event::Chain(ChainEvent::Synced { height })),
             Happening::Feerates(feerates) => step(Event::Chain(ChainEvent::Feerates(feerates))),
             Happening::Broadcast(txid, outcome) => step(Event::Chain(ChainEvent::Broadcast { txid, outcome })),
-            Happening::Request(id, request) => step(Event::Request { id, request }),
+            Happening::Request(id, request) => step(Event::Request { id, request: *request }),
             Happening::Loaded(query, table, rows) => {
                 let rows: Vec<Row<'_>> = rows.iter().map(|(key, value)| Row { table, key, value }).collect();
                 step(Event::Loaded { query, rows: &rows });
@@ -117,15 +135,41 @@ impl World {
         self.take_watches(node, staged);
     }
 
-    fn step_block(&mut self, node: NodeIndex, clock: Clock, tip: leyden_core::chain::Tip, staged: &mut Staged) {
+    fn step_block(&mut self, node: NodeIndex, clock: Clock, tip: Tip, staged: &mut Staged) {
+        let large = self.large_block(tip);
         let block = self.chain.block_by_hash(&tip.hash).expect("a block that was mined");
         let own = &mut self.nodes[node];
         let filter = &own.filter;
-        let wanted = (0..).zip(&block.txs).filter(|(_, tx)| filter.matches(tx));
-        let matches: Vec<Match<'_>> = wanted.map(|(index, tx)| Match { index, tx }).collect();
+        let matches: Vec<Match<'_>> = match large {
+            Some(index) => {
+                let wanted = filter.wanted(&index).into_iter();
+                wanted.map(|index| Match { index, tx: &block.txs[index as usize] }).collect()
+            }
+            None => {
+                let wanted = (0..).zip(&block.txs).filter(|(_, tx)| filter.matches(tx));
+                wanted.map(|(index, tx)| Match { index, tx }).collect()
+            }
+        };
         let time_s = (clock.wall.0 / 1000) as u32;
         let event = ChainEvent::BlockConnected { tip: block.tip, time_s, matches: &matches };
         own.take(clock, Some(Event::Chain(event)), staged);
+    }
+
+    /// A large block's index: it is made once for all nodes.
+    fn large_block(&mut self, tip: Tip) -> Option<Rc<BlockIndex>> {
+        let block = self.chain.block_by_hash(&tip.hash).expect("a block that was mined");
+        if block.txs.len() <= SMALL_BLOCK_TXS {
+            return None;
+        }
+        if let Some(known) = self.large_blocks.iter().find(|known| known.block().tip == tip) {
+            return Some(Rc::clone(known));
+        }
+        let index = Rc::new(BlockIndex::new(Arc::clone(block)));
+        if self.large_blocks.len() == LARGE_BLOCKS {
+            self.large_blocks.pop_front();
+        }
+        self.large_blocks.push_back(Rc::clone(&index));
+        Some(index)
     }
 
     /// A watch counts for the next block of the same turn already: it is no promise to anybody.
@@ -153,11 +197,11 @@ impl World {
         }
     }
 
-    pub(super) fn end_turn(&mut self, node: NodeIndex, mut staged: Staged) {
-        self.take_watches(node, &mut staged);
-        for (level, note) in std::mem::take(&mut staged.notes) {
+    pub(super) fn end_turn(&mut self, node: NodeIndex, staged: &mut Staged) {
+        self.take_watches(node, staged);
+        for (level, note) in staged.notes.drain(..) {
             self.checks.on_note(self.now_ms, node, level, &note);
-            self.tell_story(format!("{node} {note}"));
+            self.tell_story(format_args!("{node} {note}"));
         }
         let mut crash = None;
         if !staged.writes.is_empty() {
@@ -171,7 +215,7 @@ impl World {
             }
         }
         if let Some(point) = crash {
-            self.tell_story(format!("{node} crashes: {point:?}"));
+            self.tell_story(format_args!("{node} crashes: {point:?}"));
         }
         self.nodes[node].end_recorded_turn(crash != Some(CrashPoint::BeforeCommit));
         if crash == Some(CrashPoint::BeforeCommit) {
@@ -190,16 +234,16 @@ impl World {
                 }
             }
         }
-        let mut writes = Some(staged.writes);
-        if !is_active(Mutation::PersistAfterSend) {
-            self.nodes[node].disk.commit(writes.take().expect("they are committed once"));
+        let is_late = is_active(Mutation::PersistAfterSend);
+        if !is_late {
+            self.nodes[node].disk.commit(staged.writes.drain(..));
         }
         if crash == Some(CrashPoint::AfterCommit) {
             return self.crash(node);
         }
         let count = staged.effects.len();
         let said = if crash == Some(CrashPoint::AmidEffects) { count / 2 } else { count };
-        for effect in staged.effects.into_iter().take(said) {
+        for effect in staged.effects.drain(..said) {
             if self.effect(node, effect) {
                 return self.crash(node);
             }
@@ -207,8 +251,8 @@ impl World {
         if crash == Some(CrashPoint::AmidEffects) {
             return self.crash(node);
         }
-        if let Some(late) = writes {
-            self.nodes[node].disk.commit(late);
+        if is_late {
+            self.nodes[node].disk.commit(staged.writes.drain(..));
         }
         if crash.is_some() {
             return self.crash(node);
@@ -218,7 +262,8 @@ impl World {
 
     /// One thing takes effect. True: the node ends with it.
     fn effect(&mut self, node: NodeIndex, effect: Effect) -> bool {
-        self.hash(&[b'e', node as u8]);
+        self.hash(b"e");
+        self.hash(&(node as u32).to_be_bytes());
         match effect {
             Effect::Send(conn, message) => {
                 self.hash(&message);
@@ -249,7 +294,7 @@ impl World {
                     Ok(()) => BroadcastOutcome::Accepted,
                     Err(why) => {
                         let reason = format!("{why:?}");
-                        self.tell_story(format!("{node} refused {purpose}: {reason}"));
+                        self.tell_story(format_args!("{node} refused {purpose}: {reason}"));
                         self.refused.push((node, purpose, why));
                         BroadcastOutcome::Rejected { code: -26, reason }
                     }
