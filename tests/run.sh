@@ -12,6 +12,21 @@ if ! .venv/bin/python -c 'import pyln.client' 2>/dev/null; then
   .venv/bin/pip install --quiet --disable-pip-version-check 'pyln-client>=24.11'
 fi
 
+# A browser, for the page that `leyden-sim replay --html` writes.
+if [ ! -x "${LEYDEN_CHROMIUM:-/usr/bin/chromium}" ] || [ ! -x "${LEYDEN_CHROMEDRIVER:-/usr/bin/chromedriver}" ]; then
+  as_root=(env DEBIAN_FRONTEND=noninteractive)
+  if [ "$(id -u)" -ne 0 ]; then
+    as_root=(sudo -n "${as_root[@]}")
+  fi
+  if ! { "${as_root[@]}" apt-get update -qq &&
+    "${as_root[@]}" apt-get install -y -qq --no-install-recommends chromium chromium-driver; }; then
+    echo "tests/run.sh: Chromium and its driver are missing and cannot be installed from here." >&2
+    echo "Install them (apt-get install --no-install-recommends chromium chromium-driver), or name yours in" >&2
+    echo "LEYDEN_CHROMIUM and LEYDEN_CHROMEDRIVER." >&2
+    exit 1
+  fi
+fi
+
 cargo fmt --all --check
 cargo clippy --workspace --all-targets --locked -- -D warnings
 cargo build --workspace --bins --locked

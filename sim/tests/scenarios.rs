@@ -9,7 +9,7 @@ use leyden_sim::{CrashPoint, Wire};
 
 /// Crashes that are told of one story at one place of a turn, at most: where there are more turns, they are taken in even
 /// steps, and where the steps begin depends on the story's seed and the place.
-const CRASHES_MAX: u64 = 12;
+const CRASHES_MAX: u64 = 8;
 
 fn stories() -> Vec<(String, Story)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");

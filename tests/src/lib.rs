@@ -2,6 +2,7 @@
 
 pub mod alloc;
 pub mod bitcoind;
+pub mod browser;
 pub mod curve;
 pub mod daemon;
 pub mod line;

@@ -7,7 +7,7 @@ use zeroize::Zeroize;
 use super::{CommitmentOf, Refusal, SignerState};
 use crate::ids::{CommitmentSecret, KeysIndex, Sig};
 use crate::side::Side;
-use crate::tx::keys::{self, KnownSecret};
+use crate::tx::keys;
 use crate::tx::{
     Basepoints, Claim, ClaimKey, ClosingTx, CommitmentKeys, CommitmentTx, Funding, HtlcKeys, KeyScope, secrets,
 };
@@ -120,10 +120,9 @@ impl ChannelKeys {
         match commitment {
             CommitmentOf::Local(number) => {
                 let PointOf { secret, point, .. } = self.point_of(number);
-                let known = KnownSecret::PerCommitment(&secret);
                 CommitmentKeys {
                     per_commitment_point: point,
-                    revocation: keys::revocation_pubkey_with(&peer.revocation, &point, known),
+                    revocation: keys::own_revocation_pubkey(&peer.revocation, &point, &secret),
                     delayed: keys::derive_own_pubkey(&self.delayed_payment, &self.basepoints.delayed_payment, &point),
                     counterparty_payment: peer.payment,
                     htlc: scope.htlc_keys(|| HtlcKeys {
@@ -132,19 +131,16 @@ impl ChannelKeys {
                     }),
                 }
             }
-            CommitmentOf::Remote(point) => {
-                let known = KnownSecret::Basepoint(&self.revocation);
-                CommitmentKeys {
-                    per_commitment_point: point,
-                    revocation: keys::revocation_pubkey_with(&self.basepoints.revocation, &point, known),
-                    delayed: keys::derive_pubkey(&peer.delayed_payment, &point),
-                    counterparty_payment: self.basepoints.payment,
-                    htlc: scope.htlc_keys(|| HtlcKeys {
-                        owner: keys::derive_pubkey(&peer.htlc, &point),
-                        counterparty: self.own_htlc_pubkey(&point),
-                    }),
-                }
-            }
+            CommitmentOf::Remote(point) => CommitmentKeys {
+                per_commitment_point: point,
+                revocation: keys::revocation_pubkey(&self.basepoints.revocation, &point),
+                delayed: keys::derive_pubkey(&peer.delayed_payment, &point),
+                counterparty_payment: self.basepoints.payment,
+                htlc: scope.htlc_keys(|| HtlcKeys {
+                    owner: keys::derive_pubkey(&peer.htlc, &point),
+                    counterparty: self.own_htlc_pubkey(&point),
+                }),
+            },
         }
     }
 

@@ -147,19 +147,15 @@ pub fn revocation_pubkey(basepoint: &PublicKey, per_commitment_point: &PublicKey
     plus(&times(basepoint, &of_base), &times(per_commitment_point, &of_point))
 }
 
-/// `revocationpubkey` for who knows the secret behind one of the two points: one operation instead of three.
-pub(crate) fn revocation_pubkey_with(
+/// `revocationpubkey` of our own commitment, for who knows its per-commitment secret: one operation instead of three.
+pub(crate) fn own_revocation_pubkey(
     basepoint: &PublicKey,
     per_commitment_point: &PublicKey,
-    known: KnownSecret<'_>,
+    per_commitment_secret: &SecretKey,
 ) -> PublicKey {
     let (of_base, of_point) = revocation_factors(basepoint, per_commitment_point);
-    let (other, factor, secret, own) = match known {
-        KnownSecret::Basepoint(secret) => (per_commitment_point, of_point, secret, of_base),
-        KnownSecret::PerCommitment(secret) => (basepoint, of_base, secret, of_point),
-    };
-    let mut own = secret.mul_tweak(&own).expect("the factor is a hash, which is not zero");
-    let key = times_plus_generator(other, &factor, &own);
+    let mut own = per_commitment_secret.mul_tweak(&of_point).expect("the factor is a hash, which is not zero");
+    let key = times_plus_generator(basepoint, &of_base, &own);
     own.non_secure_erase();
     key
 }
@@ -170,8 +166,9 @@ pub(crate) fn revocation_pubkey_with(
 /// x coordinate of R. So with R = `point`, s = `factor` * r and m = -`secret` * r the recovered key is the sum that we
 /// want, and the library's one pass over both products takes three quarters of the time of two products and a sum.
 ///
-/// Its duration depends on `secret`. Here that is a secret of the channel times a hash that no other commitment has, so
-/// no number is used twice, and one use on its own tells nothing that could be measured from outside of this machine.
+/// Its duration depends on `secret`, so this is only for a secret that is used here once and given away later: that of
+/// one commitment. The same would work with the revocation basepoint's secret for the peer's commitments, but that one
+/// stays, and whoever learned it could take revoked outputs: there the long way is taken, over public numbers alone.
 fn times_plus_generator(point: &PublicKey, factor: &Scalar, secret: &SecretKey) -> PublicKey {
     let bytes = point.serialize();
     let (parity, x) = bytes.split_first().expect("33 bytes");
@@ -191,15 +188,6 @@ fn times_plus_generator(point: &PublicKey, factor: &Scalar, secret: &SecretKey) 
     let message = Message::from_digest(digest.secret_bytes());
     digest.non_secure_erase();
     SECP256K1.recover_ecdsa(&message, &signature).expect("points that cancel out need a fixed point of the hash")
-}
-
-/// Which secret behind a revocation key is at hand.
-#[derive(Clone, Copy)]
-pub(crate) enum KnownSecret<'a> {
-    /// Of the revocation basepoint: the commitment is the peer's.
-    Basepoint(&'a SecretKey),
-    /// Of the per-commitment point: the commitment is our own.
-    PerCommitment(&'a SecretKey),
 }
 
 /// `revocationprivkey` (BOLT 3), once the owner has given away the per-commitment secret.

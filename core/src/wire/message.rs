@@ -6,6 +6,7 @@
 use bitcoin::Txid;
 
 use super::codec::{BigSize, Cursor, Field, Full, Reader};
+use super::describe::Described;
 use super::tlv::{self, Record, Stream, TlvError};
 use crate::amount::{Msat, Sat};
 use crate::ids::{ChainHash, ChannelId, CommitmentSecret, NodeId, PaymentHash, Point, Preimage, ShortChannelId, Sig};
@@ -334,6 +335,15 @@ macro_rules! messages {
                 }
             }
 
+            /// Shows each field by its name, in the order of the specification; of the extension, the records that are
+            /// there.
+            pub fn fields(&self, visit: &mut dyn FnMut(&'static str, Described<'_>)) {
+                match self {
+                    $( Message::$name(message) => message.fields(visit), )*
+                    Message::Unknown { payload, .. } => visit("payload", Described(payload)),
+                }
+            }
+
             /// The name the specification gives it.
             pub fn name(&self) -> &'static str {
                 match self {
@@ -357,6 +367,18 @@ macro_rules! messages {
             $( pub $field: $ty, )*
             $( pub $record: Option<$record_ty>, )*
             $( pub $trailing: Trailing<'a>, )?
+        }
+
+        impl $(<$lt>)? $name $(<$lt>)? {
+            fn fields(&self, visit: &mut dyn FnMut(&'static str, Described<'_>)) {
+                $( visit(stringify!($field), Described(&self.$field)); )*
+                $( if let Some(record) = &self.$record {
+                    visit(stringify!($record), Described(record));
+                } )*
+                $( if !self.$trailing.0.is_empty() {
+                    visit(stringify!($trailing), Described(&self.$trailing));
+                } )?
+            }
         }
 
         messages!(@impl $name ($($lt)?) $number $text { $($field: $ty),* }

@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod codec;
+pub mod describe;
 pub mod features;
 pub mod gossip;
 pub mod message;
@@ -12,5 +13,6 @@ pub mod tlv;
 mod tests;
 
 pub use codec::{BigSize, Cursor, Field, Full, Reader};
+pub use describe::{Describe, Described};
 pub use features::{ChannelType, Feature, Features};
 pub use message::*;

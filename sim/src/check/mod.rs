@@ -7,7 +7,7 @@ mod judge;
 mod wire;
 mod words;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bitcoin::Transaction;
 use leyden_core::command::Level;
@@ -43,6 +43,7 @@ pub struct Checks {
     has_begun: bool,
     closes_allowed: bool,
     somebody_closed: bool,
+    warnings: BTreeMap<NodeIndex, String>,
     talk: Talk,
     words: Words,
 }
@@ -55,6 +56,7 @@ impl Checks {
             has_begun: false,
             closes_allowed: false,
             somebody_closed: false,
+            warnings: BTreeMap::new(),
             talk: Talk::default(),
             words: Words::default(),
         }
@@ -131,15 +133,28 @@ impl Checks {
             self.violate(now_ms, "O2 revoked broadcast", node, text);
         }
         if wire::is_commitment(tx) && !self.may_close() {
-            self.violate(now_ms, "O4 unwanted close", node, format!("it goes on chain: {purpose}"));
+            self.violate(
+                now_ms,
+                "O4 unwanted close",
+                node,
+                format!("it goes on chain: {purpose}; it last said: {}", self.last_warning(node)),
+            );
         }
     }
 
     pub(crate) fn on_note(&mut self, now_ms: u64, node: NodeIndex, level: Level, note: &str) {
+        if level >= Level::Warn {
+            self.warnings.insert(node, note.to_owned());
+        }
         // An error is a line that somebody must act on: with honest peers there is nothing to act on.
         if level == Level::Error && self.has_begun && !self.is_bad(node) && !self.may_close() {
             self.violate(now_ms, "O4 alarm", node, note.to_owned());
         }
+    }
+
+    /// The last thing a node said that was more than news: the reason for what it does next.
+    fn last_warning(&self, node: NodeIndex) -> &str {
+        self.warnings.get(&node).map_or("nothing", String::as_str)
     }
 
     pub(crate) fn on_heard(&mut self, link: u32, node: NodeIndex) {

@@ -1,18 +1,21 @@
 //! `leyden-sim replay`: recorded runs again.
 
+use std::fs::OpenOptions;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Done;
 use clap::Args;
 use leyden_core::clock::Wall;
 use leyden_core::command::{Command, Level};
+use leyden_core::ids::NodeId;
 use leyden_core::recording::BUILD_ID;
 use leyden_sim::replay::timeline::{self, Collector, Kind, Timeline};
 use leyden_sim::replay::{
-    At, Explained, Nobody, Replay, Rows, Run, Source, Step, Subject, Watcher, ask, explain, method_of, place, runs,
-    text,
+    At, Explained, Nobody, Replay, Rows, Run, Source, Step, Subject, Watcher, ask, explain, html, method_of, place,
+    runs, text,
 };
 
 /// Files of one run are put together; those of several nodes are replayed each, and shown on one timeline with --trace.
@@ -37,6 +40,10 @@ pub(crate) struct ReplayArgs {
     /// Show all that touched a channel (its id or short id) or a payment (its hash), and why
     #[arg(long, value_name = "CHANNEL|PAYMENT_HASH", value_parser = subject)]
     explain: Option<Subject>,
+
+    /// Write what all the nodes did as one page for a browser, with notes down to the level of --trace [default: debug]
+    #[arg(long, value_name = "OUT.html", conflicts_with = "explain")]
+    html: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -138,15 +145,20 @@ pub(crate) fn main(arguments: &ReplayArgs) -> Done {
     }
     let mut nodes: Vec<_> = runs.iter().map(|run| run.node_id).collect();
     nodes.dedup();
-    if let Some(level) = arguments.trace.filter(|_| nodes.len() > 1 && arguments.explain.is_none()) {
-        let mut collected = Vec::new();
-        for run in &runs {
-            let node = nodes.iter().position(|id| *id == run.node_id).expect("it is one of them");
-            let mut collector = Collector::new(node, run.started, level);
-            whole &= replay(run, arguments, &mut collector);
-            collected.push(collector.entries);
-        }
-        show(&timeline::merge(nodes, collected));
+    // The order is that of the arguments.
+    let first_file = |node: &NodeId| {
+        let segments = runs.iter().filter(|run| run.node_id == *node).flat_map(|run| &run.segments);
+        segments.filter_map(|segment| files.iter().position(|(name, _)| name == segment.file)).min()
+    };
+    nodes.sort_by_key(first_file);
+    if let Some(path) = &arguments.html {
+        let level = arguments.trace.unwrap_or(Level::Debug);
+        let timeline = merged(&runs, nodes, arguments, &mut whole, |node, run| Collector::whole(node, run, level));
+        write_private(path, &html::page(&timeline))?;
+        say(&format!("{} entries of {} nodes are in {}", timeline.entries.len(), timeline.nodes.len(), path.display()));
+    } else if let Some(level) = arguments.trace.filter(|_| nodes.len() > 1 && arguments.explain.is_none()) {
+        let timeline = merged(&runs, nodes, arguments, &mut whole, |node, run| Collector::new(node, run, level));
+        show(&timeline);
     } else {
         for run in &runs {
             whole &= match (&arguments.explain, arguments.trace) {
@@ -157,6 +169,31 @@ pub(crate) fn main(arguments: &ReplayArgs) -> Done {
         }
     }
     Ok(whole)
+}
+
+/// Recordings are their owner's alone, and so is what is made of them.
+fn write_private(path: &Path, text: &str) -> Result<(), String> {
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+    let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|error| format!("cannot write {}: {error}", path.display()))
+}
+
+/// Replays all runs and puts them on one line.
+fn merged(
+    runs: &[Run<'_>],
+    nodes: Vec<NodeId>,
+    arguments: &ReplayArgs,
+    whole: &mut bool,
+    collector: impl Fn(usize, Wall) -> Collector,
+) -> Timeline {
+    let mut collected = Vec::new();
+    for run in runs {
+        let node = nodes.iter().position(|id| *id == run.node_id).expect("it is one of them");
+        let mut collector = collector(node, run.started);
+        *whole &= replay(run, arguments, &mut collector);
+        collected.push(collector.finish());
+    }
+    timeline::merge(nodes, collected)
 }
 
 type NamedFile = (String, Vec<u8>);
@@ -330,26 +367,18 @@ fn resolve(run: &Run<'_>, subject: &mut Subject) {
 
 fn show(timeline: &Timeline) {
     for (number, node) in timeline.nodes.iter().enumerate() {
-        say(&format!("{} = {node}", letter(number)));
+        say(&format!("{} = {node}", text::letter(number)));
     }
     for entry in &timeline.entries {
         let from = match (entry.kind, entry.other_end) {
             (Kind::Received, Some(end)) => {
                 let sender = &timeline.entries[end];
-                format!("  (sent by {} at {}.{})", letter(sender.node), sender.at.turn, sender.at.step)
+                format!("  (sent by {} at {}.{})", text::letter(sender.node), sender.at.turn, sender.at.step)
             }
-            (Kind::Sent, Some(end)) => format!("  (to {})", letter(timeline.entries[end].node)),
+            (Kind::Sent, Some(end)) => format!("  (to {})", text::letter(timeline.entries[end].node)),
             _ => String::new(),
         };
         let At { turn, step } = entry.at;
-        say(&format!("{} {} [{turn}.{step}] {}{from}", text::time(entry.wall), letter(entry.node), entry.text));
-    }
-}
-
-/// A, B, … Z, N26, N27, …
-fn letter(number: usize) -> String {
-    match u8::try_from(number) {
-        Ok(small @ 0..26) => char::from(b'A' + small).to_string(),
-        _ => format!("N{number}"),
+        say(&format!("{} {} [{turn}.{step}] {}{from}", text::time(entry.wall), text::letter(entry.node), entry.text));
     }
 }

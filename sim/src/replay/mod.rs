@@ -4,6 +4,7 @@
 mod engine;
 mod explain;
 mod file;
+pub mod html;
 mod state;
 #[cfg(test)]
 mod tests;

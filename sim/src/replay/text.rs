@@ -70,6 +70,22 @@ pub fn short(id: impl std::fmt::Display) -> String {
     text.char_indices().nth(12).map_or(text.clone(), |(at, _)| format!("{}…", &text[..at]))
 }
 
+/// The beginning of a text that may be long.
+pub fn cut(text: &str, chars_max: usize) -> String {
+    match text.char_indices().nth(chars_max) {
+        Some((at, _)) => format!("{}… ({} more characters)", &text[..at], text[at..].chars().count()),
+        None => text.to_owned(),
+    }
+}
+
+/// What a node is called for short: A, B, … Z, N26, N27, …
+pub fn letter(number: usize) -> String {
+    match u8::try_from(number) {
+        Ok(small @ 0..26) => char::from(b'A' + small).to_string(),
+        _ => format!("N{number}"),
+    }
+}
+
 /// The channel that a message names first, a temporary one too.
 pub fn channel_of(message: &[u8]) -> Option<ChannelId> {
     let kind = u16::from_be_bytes(message.get(..2)?.try_into().ok()?);

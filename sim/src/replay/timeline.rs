@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use leyden_core::clock::Wall;
 use leyden_core::command::{Command, Level};
 use leyden_core::event::Event;
-use leyden_core::ids::NodeId;
+use leyden_core::ids::{ConnId, NodeId, RequestId};
 use leyden_core::recording::{Digester, RecordedEvent};
+use leyden_core::store::Table;
 
 use super::engine::{At, Step, Watcher};
 use super::text;
@@ -30,6 +31,8 @@ pub enum Kind {
     Reply,
     /// A transaction was published.
     Broadcast,
+    /// What the turn has changed is on disk; only then leaves what it has to say.
+    Commit,
     /// The node told people something.
     Note(Level),
     /// Anything else.
@@ -53,6 +56,12 @@ pub struct Entry {
     pub text: String,
     /// The other end of a message: an index into [`Timeline::entries`].
     pub other_end: Option<usize>,
+    /// Who is at the other end of its connection, if it is about one and the recording has its beginning.
+    pub peer: Option<NodeId>,
+    /// The request that it is, or that it answers.
+    pub request: Option<RequestId>,
+    /// All bytes of a message, if they are collected.
+    pub message: Vec<u8>,
     /// Of a message: the same at both ends.
     hash: Option<u64>,
 }
@@ -74,8 +83,20 @@ pub struct Collector {
     wall: Wall,
     /// Notes below this are left out.
     level: Level,
+    peers: BTreeMap<ConnId, NodeId>,
+    /// Collects commits and bytes of messages as well?
+    whole: bool,
+    turn: TurnSoFar,
     /// What was collected.
     pub entries: Vec<Entry>,
+}
+
+/// The turn that is being replayed: what it says leaves behind its commit.
+#[derive(Debug, Default)]
+struct TurnSoFar {
+    at: At,
+    rows: BTreeMap<Table, usize>,
+    leaving: Vec<Entry>,
 }
 
 fn hash_of(message: &[u8]) -> u64 {
@@ -84,52 +105,134 @@ fn hash_of(message: &[u8]) -> u64 {
     digester.finish()
 }
 
+/// Answers can list everything that a node has; the beginning of one tells what it is about.
+const REPLY_CHARS_MAX: usize = 1_500;
+
 impl Collector {
     /// For the run of a node that has this index.
     pub fn new(node: usize, run: Wall, level: Level) -> Collector {
-        Collector { node, run, wall: run, level, entries: Vec::new() }
+        let (peers, turn) = Default::default();
+        Collector { node, run, wall: run, level, peers, whole: false, turn, entries: Vec::new() }
     }
 
-    fn push(&mut self, at: At, kind: Kind, text: String, hash: Option<u64>) {
+    /// The same with the bytes of messages, and with commits: what leaves stands behind the commit of its turn. The end is
+    /// [`Collector::finish`].
+    pub fn whole(node: usize, run: Wall, level: Level) -> Collector {
+        Collector { whole: true, ..Collector::new(node, run, level) }
+    }
+
+    /// Everything.
+    pub fn finish(mut self) -> Vec<Entry> {
+        self.end_turn();
+        self.entries
+    }
+
+    fn entry(&self, at: At, kind: Kind, text: String) -> Entry {
         let Collector { node, run, wall, .. } = *self;
-        self.entries.push(Entry { node, run, at, wall, kind, text, other_end: None, hash });
+        let (other_end, peer, request, message, hash) = Default::default();
+        Entry { node, run, at, wall, kind, text, other_end, peer, request, message, hash }
+    }
+
+    fn end_turn(&mut self) {
+        let rows: Vec<String> = self.turn.rows.iter().map(|(table, count)| format!("{table:?} {count}")).collect();
+        if !rows.is_empty() {
+            self.entries.push(self.entry(self.turn.at, Kind::Commit, format!("commit: {}", rows.join(", "))));
+            self.turn.rows.clear();
+        }
+        self.entries.append(&mut self.turn.leaving);
+    }
+
+    fn kept(&self, message: &[u8]) -> Vec<u8> {
+        if self.whole { message.to_vec() } else { Vec::new() }
     }
 }
 
 impl Watcher for Collector {
     fn step(&mut self, step: &Step<'_>) {
+        if step.at.turn != self.turn.at.turn {
+            self.end_turn();
+        }
+        self.turn.at = step.at;
         self.wall = step.clock.wall;
+        let (mut conn, mut request) = (None, None);
         let kind = match step.event {
             RecordedEvent::Start => Kind::Start,
             RecordedEvent::Block { .. } | RecordedEvent::Plain(Event::Chain(_)) => Kind::Chain,
-            RecordedEvent::Plain(Event::Received { .. }) => Kind::Received,
-            RecordedEvent::Plain(Event::Connected { .. } | Event::Disconnected { .. } | Event::DialFailed { .. }) => {
+            RecordedEvent::Plain(Event::Received { conn: from, .. }) => {
+                conn = Some(*from);
+                Kind::Received
+            }
+            RecordedEvent::Plain(Event::Connected { conn: new, peer, .. }) => {
+                self.peers.insert(*new, *peer);
+                conn = Some(*new);
                 Kind::Connection
             }
-            RecordedEvent::Plain(Event::Request { .. } | Event::RequestGone { .. }) => Kind::Request,
+            RecordedEvent::Plain(Event::Disconnected { conn: old, .. }) => {
+                conn = Some(*old);
+                Kind::Connection
+            }
+            RecordedEvent::Plain(Event::DialFailed { .. }) => Kind::Connection,
+            RecordedEvent::Plain(Event::Request { id, .. } | Event::RequestGone { id }) => {
+                request = Some(*id);
+                Kind::Request
+            }
             // These are the loop's own business, and there are many.
             RecordedEvent::Plain(Event::Deadline | Event::Idle | Event::WriteSpace { .. }) => return,
             _ => Kind::Other,
         };
-        let hash = step.event.message().map(|(_, bytes)| hash_of(bytes));
-        self.push(step.at, kind, text::event(step.event), hash);
+        let mut entry = self.entry(step.at, kind, text::event(step.event));
+        entry.peer = conn.and_then(|conn| self.peers.get(&conn).copied());
+        entry.request = request;
+        if let Some((_, bytes)) = step.event.message() {
+            entry.hash = Some(hash_of(bytes));
+            entry.message = self.kept(bytes);
+        }
+        self.entries.push(entry);
     }
 
     fn command(&mut self, at: At, command: &Command<'_>) {
-        let mut hash = None;
-        let kind = match command {
-            Command::Send { message, .. } => {
-                hash = Some(hash_of(&text::message_bytes(message)));
+        let mut entry = self.entry(at, Kind::Other, String::new());
+        entry.kind = match command {
+            Command::Send { conn, message } => {
+                let bytes = text::message_bytes(message);
+                entry.hash = Some(hash_of(&bytes));
+                entry.message = self.kept(&bytes);
+                entry.peer = self.peers.get(conn).copied();
                 Kind::Sent
             }
-            Command::Disconnect { .. } | Command::Dial { .. } => Kind::Connection,
+            Command::Disconnect { conn, .. } => {
+                entry.peer = self.peers.get(conn).copied();
+                Kind::Connection
+            }
+            Command::Dial { peer, .. } => {
+                entry.peer = Some(*peer);
+                Kind::Connection
+            }
             Command::Broadcast { .. } => Kind::Broadcast,
-            Command::Reply { .. } => Kind::Reply,
+            Command::Reply { id, .. } => {
+                entry.request = Some(*id);
+                Kind::Reply
+            }
             Command::Note(note) if note.level >= self.level => Kind::Note(note.level),
+            Command::Put { table, .. } | Command::Delete { table, .. } if self.whole => {
+                *self.turn.rows.entry(*table).or_default() += 1;
+                return;
+            }
             Command::Stop => Kind::Other,
             _ => return,
         };
-        self.push(at, kind, text::command(command), hash);
+        entry.text = match command {
+            Command::Reply { id, result: Ok(response) } if self.whole => {
+                format!("reply to request {id}: {}", text::cut(&format!("{response:?}"), REPLY_CHARS_MAX))
+            }
+            _ => text::command(command),
+        };
+        // People are told at once; all else waits for the commit.
+        if self.whole && !matches!(entry.kind, Kind::Note(_)) {
+            self.turn.leaving.push(entry);
+        } else {
+            self.entries.push(entry);
+        }
     }
 }
 
@@ -214,7 +317,9 @@ pub fn merge(nodes: Vec<NodeId>, collected: Vec<Vec<Entry>>) -> Timeline {
         let Some((_, _, (node, at))) = best else { break };
         heads[node] += 1;
         let index = entries.len();
-        let mut entry = lines[node][at].clone();
+        // The bytes may be many, and are needed here alone.
+        let message = std::mem::take(&mut lines[node][at].message);
+        let mut entry = Entry { message, ..lines[node][at].clone() };
         if let Some(sent) = pairs.get(&(node, at)).and_then(|sent| placed.get(sent)) {
             entry.other_end = Some(*sent);
             entries[*sent].other_end = Some(index);

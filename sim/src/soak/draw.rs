@@ -14,8 +14,9 @@ use crate::world::{Act, CrashPlan, CrashPoint, Place, Trigger};
 
 /// The messages that a fault may strike.
 const STRUCK: [u16; 8] = [128, 130, 131, 132, 133, 134, 136, 36];
-/// Blocks that are found during a story: far fewer than any HTLC has left, so that no deadline passes.
-const BLOCKS_MAX: u64 = 8;
+/// Blocks that are found during a story: fewer than an HTLC has left when it is fulfilled at its last hop (18 less the
+/// 12 in which its holder goes on chain), so that no deadline passes while two cannot reach each other.
+const BLOCKS_MAX: u64 = 4;
 
 /// Which faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

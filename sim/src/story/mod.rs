@@ -15,7 +15,7 @@ mod tests;
 use leyden_core::amount::{Msat, Sat};
 use leyden_core::request::channel::ChannelState;
 
-pub use run::{Outcome, run};
+pub use run::{Outcome, run, run_recorded};
 pub(crate) use run::{Payment, Telling};
 pub(crate) use setup::channels_of;
 pub use text::{Flaw, keywords, parse};

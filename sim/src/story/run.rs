@@ -20,10 +20,13 @@ use crate::world::{Counts, CrashPlan, World};
 
 /// A moment between two blocks.
 const BLOCK_MS: u64 = 200;
-/// How long everything has, after it was healed, to come to its end: longer than any patience that nodes have.
-const HEALING_BLOCKS: u32 = 6;
+/// How long everything has, after it was healed, to come to its end: longer than any patience that nodes have, that of
+/// a node which dials again included.
+const HEALING_MS: u64 = 6 * 60_000;
+/// Then some blocks come, for what waits for them. Not before: an HTLC that was fulfilled has only a few blocks to go.
+const HEALING_BLOCKS: u32 = 3;
 /// Time between these blocks.
-const HEALING_BLOCK_MS: u64 = 60_000;
+const HEALING_BLOCK_MS: u64 = 20_000;
 /// How long invoices of payments can be paid.
 const INVOICE_EXPIRY_S: u64 = 3_600;
 /// Blocks that a final hop gets, and each hop beside its own delta.
@@ -87,7 +90,25 @@ pub(crate) struct Telling<'a> {
 
 /// Tells a story in a variant. A panic of a node is a violation like others.
 pub fn run(story: &Story, variant: Variant) -> Outcome {
-    let told = catch_unwind(AssertUnwindSafe(|| tell(story, variant)));
+    run_until_panic(|| tell(Telling::begin(story, variant)).0)
+}
+
+/// Tells a story as it is written with every node's flight recorder on from its first step, and gives what they
+/// recorded, in the order of the nodes.
+pub fn run_recorded(story: &Story) -> (Outcome, Vec<Vec<u8>>) {
+    let mut recordings = Vec::new();
+    let outcome = run_until_panic(|| {
+        let mut telling = Telling::begin(story, Variant::AsWritten);
+        telling.world.record();
+        let (outcome, world) = tell(telling);
+        recordings = (0..world.len()).map(|node| world.recording(node)).collect();
+        outcome
+    });
+    (outcome, recordings)
+}
+
+fn run_until_panic(tell: impl FnOnce() -> Outcome) -> Outcome {
+    let told = catch_unwind(AssertUnwindSafe(tell));
     told.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
@@ -106,15 +127,16 @@ pub fn run(story: &Story, variant: Variant) -> Outcome {
     })
 }
 
-fn tell(story: &Story, variant: Variant) -> Outcome {
-    let mut telling = Telling::begin(story, variant);
+fn tell(mut telling: Telling<'_>) -> (Outcome, World) {
+    let story = telling.story;
     for step in &story.steps {
         telling.step(step);
         if telling.world.is_in_circles() {
-            return telling.outcome(false);
+            let outcome = telling.outcome(false);
+            return (outcome, telling.world);
         }
     }
-    let crash_never_came = match (variant, story.under_test) {
+    let crash_never_came = match (telling.variant, story.under_test) {
         (Variant::Crash { .. }, Some(node)) => telling.world.crash_is_due(node),
         _ => false,
     };
@@ -123,7 +145,8 @@ fn tell(story: &Story, variant: Variant) -> Outcome {
     if !telling.world.is_in_circles() {
         crate::check::judge(&mut telling);
     }
-    telling.outcome(crash_never_came)
+    let outcome = telling.outcome(crash_never_came);
+    (outcome, telling.world)
 }
 
 impl<'a> Telling<'a> {
@@ -167,9 +190,9 @@ impl<'a> Telling<'a> {
     }
 
     /// How the story went.
-    fn outcome(mut self, crash_never_came: bool) -> Outcome {
+    fn outcome(&mut self, crash_never_came: bool) -> Outcome {
         let is_complete = |telling: &mut Self, index| telling.status(index) == Some(PayStatus::Complete);
-        let paid = (0..self.payments.len()).filter(|index| is_complete(&mut self, *index)).count();
+        let paid = (0..self.payments.len()).filter(|index| is_complete(self, *index)).count();
         Outcome {
             digest: self.world.digest(),
             counts: self.world.counts(),
@@ -444,9 +467,11 @@ impl<'a> Telling<'a> {
     fn heal(&mut self) {
         self.world.heal();
         for node in 0..self.story.names.len() {
+            self.world.spare(node);
             self.world.chain_is_up(node, true);
             self.world.set_feerates(node, setup::feerates(leyden_core::chain::FEERATE_FLOOR_PER_KW));
         }
+        self.world.run_for_ms(HEALING_MS);
         for _ in 0..HEALING_BLOCKS {
             self.world.mine_now(1);
             self.world.run_for_ms(HEALING_BLOCK_MS);

@@ -204,7 +204,6 @@ impl World {
         }
         for node in 0..self.nodes.len() {
             let own = &mut self.nodes[node];
-            own.crash = None;
             own.commit_ms = 0;
             own.chain_lag_ms = 0;
             if own.is_off {
@@ -252,6 +251,11 @@ impl World {
     /// Crashes a node at the end of a turn that is still to come.
     pub fn plan_crash(&mut self, node: NodeIndex, plan: CrashPlan) {
         self.nodes[node].crash = Some(plan);
+    }
+
+    /// A crash that is planned does not come.
+    pub fn spare(&mut self, node: NodeIndex) {
+        self.nodes[node].crash = None;
     }
 
     /// Is a planned crash still to come?

@@ -4,6 +4,7 @@
 //! and only then do its messages, broadcasts and replies take effect: the same promise that the daemon's loop makes.
 //! Nothing here grows with the number of nodes but what the nodes themselves ask for.
 
+mod black_box;
 mod blocks;
 mod faults;
 mod network;
@@ -379,7 +380,7 @@ impl World {
         let now_ms = self.now_ms;
         let mut staged = Staged::new(self.observed);
         let own = &mut self.nodes[node];
-        own.node.start(own.clock(now_ms), &mut own.signer, &mut staged);
+        own.take(own.clock(now_ms), None, &mut staged);
         self.end_turn(node, &mut staged);
         self.begin_chain(node);
     }

@@ -334,7 +334,7 @@ impl World {
                     self.counts.messages += 1;
                     self.checks.on_heard(link, node);
                     let event = Event::Received { conn: conn_of(link), message };
-                    own.node.step(clock, event, &mut own.signer, staged);
+                    own.take(clock, Some(event), staged);
                 }
                 Ok(Some(Incoming::Established { remote })) => {
                     let known = self.links.get_mut(&link).expect("its bytes are being read");
@@ -348,7 +348,7 @@ impl World {
                     let address = self.address_of(other);
                     let own = &mut self.nodes[node];
                     let event = Event::Connected { conn: conn_of(link), peer: remote.into(), direction, address };
-                    own.node.step(clock, event, &mut own.signer, staged);
+                    own.take(clock, Some(event), staged);
                 }
                 Ok(None) if piece.is_empty() => break Ok(()),
                 Ok(None) => piece = &piece[input.append(piece)..],

@@ -15,6 +15,7 @@ use leyden_core::store::Table;
 use leyden_core::transport::{BufferPool, StaticKey};
 use secp256k1::PublicKey;
 
+use super::black_box::BlackBox;
 use super::faults::CrashPlan;
 use crate::chain::Filter;
 use crate::disk::{Disk, KeyValue};
@@ -84,6 +85,7 @@ pub(super) struct SimNode {
     /// No block reaches it before.
     pub(super) chain_ready_ms: u64,
     pub(super) feerates: Feerates,
+    pub(super) black_box: Option<BlackBox>,
 }
 
 impl SimNode {
@@ -114,6 +116,7 @@ impl SimNode {
             chain_lag_ms: 0,
             chain_ready_ms: 0,
             feerates: Feerates::default(),
+            black_box: None,
         }
     }
 
@@ -143,6 +146,7 @@ impl SimNode {
         self.started_ms = now_ms;
         let clock = self.clock(now_ms);
         (self.node, self.signer) = boot(&self.config, self.seed, self.life, &self.disk, clock);
+        self.begin_segment(now_ms);
     }
 }
 

@@ -52,7 +52,7 @@ impl World {
         let clock = own.clock(at);
         let mut rounds = 0;
         while own.node.next_deadline().is_some_and(|due| due <= clock.mono) {
-            own.node.step(clock, Event::Deadline, &mut own.signer, &mut staged);
+            own.take(clock, Some(Event::Deadline), &mut staged);
             self.counts.events += 1;
             rounds += 1;
             assert!(rounds < DEADLINES_PER_TURN_MAX, "node {node} does not deal with its deadline");
@@ -78,7 +78,7 @@ impl World {
         let clock = own.clock(self.now_ms);
         self.counts.events += 1;
         let height = own.node.tip().map_or(BlockHeight(0), |tip| tip.height);
-        let mut step = |event: Event<'_>| own.node.step(clock, event, &mut own.signer, staged);
+        let mut step = |event: Event<'_>| own.take(clock, Some(event), staged);
         match what {
             Happening::Connected { link, direction } => {
                 let Some(known) = self.links.get_mut(&link) else { return };
@@ -91,7 +91,7 @@ impl World {
                 let (peer, address) = (self.nodes[other].id, self.address_of(other));
                 let own = &mut self.nodes[node];
                 let event = Event::Connected { conn: conn_of(link), peer, direction, address };
-                own.node.step(clock, event, &mut own.signer, staged);
+                own.take(clock, Some(event), staged);
             }
             Happening::DialFailed { dial } => step(Event::DialFailed { dial, reason: "nobody there".into() }),
             Happening::Parcel { link, parcel } => {
@@ -152,7 +152,7 @@ impl World {
         };
         let time_s = (clock.wall.0 / 1000) as u32;
         let event = ChainEvent::BlockConnected { tip: block.tip, time_s, matches: &matches };
-        own.node.step(clock, Event::Chain(event), &mut own.signer, staged);
+        own.take(clock, Some(Event::Chain(event)), staged);
     }
 
     /// A large block's index: it is made once for all nodes.
@@ -217,6 +217,7 @@ impl World {
         if let Some(point) = crash {
             self.tell_story(format_args!("{node} crashes: {point:?}"));
         }
+        self.nodes[node].end_recorded_turn(crash != Some(CrashPoint::BeforeCommit));
         if crash == Some(CrashPoint::BeforeCommit) {
             return self.crash(node);
         }

@@ -109,7 +109,7 @@ fn a_direct_payment_takes_few_operations_on_the_curve() {
         counts;
     assert_eq!(DIRECT_PAYMENT, Operations { signs, verifies, recovers, creates, additions, ecdhs, parses });
     // The payer recovers the payee's key from the invoice: that is how its signature is checked. Every other recovery
-    // is a revocation key, one for each set of keys (see `core/src/tx/keys.rs`).
+    // is a revocation key of a commitment of one's own (see `core/src/tx/keys.rs`).
     let (verifies, rest) = (verifies + 1, recovers - 1 + creates + multiplications + additions + combinations + ecdhs);
     println!("signatures_per_payment {signs} operations");
     println!("verifications_per_payment {verifies} operations");
@@ -118,7 +118,8 @@ fn a_direct_payment_takes_few_operations_on_the_curve() {
     // The invoice, four commitments, and the HTLC in two of them.
     assert_eq!((signs, verifies), (7, 7));
     // Eight sets of keys: four commitments, each at both ends.
-    assert_eq!(recovers - 1, 8, "the revocation key of each set");
+    assert_eq!(recovers - 1, 4, "the revocation key of each commitment of one's own");
+    assert_eq!((multiplications, combinations), (8, 4), "and of each of the peer's, from public numbers alone");
     // The delayed key of each set, and both HTLC keys where there is an HTLC: the peer's by addition, our own from its
     // secret.
     assert_eq!(additions, 4 + 4);
@@ -128,7 +129,8 @@ fn a_direct_payment_takes_few_operations_on_the_curve() {
         "and a point for each commitment, a check of each secret, the onion's point"
     );
     assert_eq!(ecdhs, 2, "one at either end of the onion");
-    assert!(rest <= 40);
+    // Three for each of the peer's commitments could be saved by a way whose duration depends on a secret that stays.
+    assert!(rest <= 43);
     // The point after next in each `revoke_and_ack`, the onion's point, the payee as a hop.
     assert_eq!(parses, 6);
     assert_eq!(counts.others, 0);

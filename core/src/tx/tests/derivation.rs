@@ -5,7 +5,7 @@ use secp256k1::{SECP256K1, SecretKey};
 
 use crate::ids::CommitmentSecret;
 use crate::side::PerSide;
-use crate::tx::keys::{self, KnownSecret};
+use crate::tx::keys;
 use crate::tx::secrets::{NUMBER_MAX, SLOTS, commitment_secret};
 use crate::tx::*;
 
@@ -24,8 +24,7 @@ fn public_and_private_derivations_agree() {
         let revocation = keys::revocation_pubkey(&base, &point);
         keys::derive_seckey(&base_secret, &base, &point).public_key(SECP256K1) == keys::derive_pubkey(&base, &point)
             && keys::revocation_seckey(&base_secret, &commitment_secret).public_key(SECP256K1) == revocation
-            && keys::revocation_pubkey_with(&base, &point, KnownSecret::Basepoint(&base_secret)) == revocation
-            && keys::revocation_pubkey_with(&base, &point, KnownSecret::PerCommitment(&commitment_secret)) == revocation
+            && keys::own_revocation_pubkey(&base, &point, &commitment_secret) == revocation
     }
     QuickCheck::new().tests(40).quickcheck(property as fn(u64, u64) -> bool);
 }

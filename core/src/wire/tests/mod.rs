@@ -210,3 +210,37 @@ quickcheck::quickcheck! {
         BigSize::split(&bytes) == Ok((value, &[][..])) && BigSize::split(cut).is_err() && bytes.len() == BigSize(value).size()
     }
 }
+
+#[test]
+fn fields_are_shown_by_the_names_of_the_specification() {
+    let shown = |message: Message<'_>| {
+        let mut shown = Vec::new();
+        message.fields(&mut |name, value| shown.push(format!("{name}: {value}")));
+        shown
+    };
+    let (channel_id, sigs) = (crate::ids::ChannelId([0xab; 32]), [crate::ids::Sig([1; 64]), crate::ids::Sig([2; 64])]);
+    let signed = CommitmentSigned {
+        channel_id,
+        signature: crate::ids::Sig([0; 64]),
+        htlc_signatures: Sigs::Made(&sigs),
+        funding_txid: None,
+    };
+    assert_eq!(
+        shown(signed.into()),
+        [
+            format!("channel_id: {}", "ab".repeat(32)),
+            format!("signature: {}", "00".repeat(64)),
+            format!("htlc_signatures: {}, {}", "01".repeat(64), "02".repeat(64)),
+        ]
+    );
+    // Records of the extension that are there, and only they.
+    let (fee, max) = (crate::amount::Sat(7), crate::amount::Sat(9));
+    let range = FeeRange { min_fee_satoshis: fee, max_fee_satoshis: max };
+    let closing =
+        ClosingSigned { channel_id, fee_satoshis: fee, signature: crate::ids::Sig([0; 64]), fee_range: Some(range) };
+    assert_eq!(
+        shown(closing.into())[1..].join("; ").replace(&"0".repeat(128), "…"),
+        "fee_satoshis: 7 sat; signature: …; fee_range: 7 sat to 9 sat"
+    );
+    assert_eq!(shown(Message::Unknown { message_type: 32769, payload: b"\xff\x00" }), ["payload: ff00"]);
+}
