@@ -206,7 +206,13 @@ impl Peers {
             credit: WRITE_BUFFER_SIZE as u32,
         });
         self.by_conn.insert(conn, node);
-        self.timers.clear((node, PeerTimer::Reconnect));
+        // What an earlier session was asked, whose place this one takes, is nothing that this one could answer.
+        for timer in [PeerTimer::Reconnect, PeerTimer::Ping, PeerTimer::Pong] {
+            if timer == PeerTimer::Pong && is_active(Mutation::StaleTimer) {
+                continue;
+            }
+            self.timers.clear((node, timer));
+        }
         self.timers.set((node, PeerTimer::Init), now.plus_ms(INIT_TIMEOUT_MS));
     }
 
@@ -423,9 +429,15 @@ mod tests {
     fn a_stale_session_gives_way() {
         let mut peers = Peers::default();
         peers.connected(BOB, conn(1), IN, address(1), Mono(0));
+        peers.pinged(BOB, Mono(59_000));
         assert_eq!(peers.admit(ALICE, BOB, IN, Mono(60_000)), Admission::Replaces(conn(1)));
         peers.replaced(conn(1));
         peers.connected(BOB, conn(2), IN, address(1), Mono(60_000));
+        // Nobody waits on the new one for what the old one was asked.
+        while let Some(due) = peers.next_deadline().filter(|due| *due < Mono(60_000 + PONG_TIMEOUT_MS)) {
+            let Some((_, timer)) = peers.pop_due(due) else { break };
+            assert!(!matches!(timer, PeerTimer::Ping | PeerTimer::Pong), "{timer:?} is of the old session");
+        }
         // The end of the old one, told late, does not touch the new one.
         assert_eq!(peers.disconnected(conn(1), Mono(60_001), &mut rng()), None);
         assert!(peers.get(BOB).is_some_and(|peer| peer.session.is_some()));

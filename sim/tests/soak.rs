@@ -100,3 +100,16 @@ fn no_seed_of_the_sweep_breaks_a_promise() {
     let found = found.into_inner().expect("nobody panics with it");
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
+
+#[test]
+fn what_was_found_once_stays_mended() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/found");
+    let entries = std::fs::read_dir(&folder).expect("the stories are there");
+    let paths: Vec<_> = entries.map(|entry| entry.expect("it can be listed").path()).collect();
+    assert!(!paths.is_empty());
+    for path in paths {
+        let text = std::fs::read_to_string(&path).expect("it can be read");
+        let story = leyden_sim::story::parse(&text).unwrap_or_else(|flaw| panic!("{}: {flaw}", path.display()));
+        assert_eq!(broken(&run(&story, Variant::AsWritten)), None, "{}", path.display());
+    }
+}

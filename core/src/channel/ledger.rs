@@ -284,7 +284,7 @@ impl Ledger {
     }
 
     /// The connection is gone: what nobody signed never happened. Only our own removals stay, as decided: a preimage
-    /// that we know must reach the peer. Returns our adds that never were.
+    /// that we know must reach the peer. Returns the adds of both sides that never were.
     pub fn discard_unsigned(&mut self) -> Vec<(HtlcKey, Htlc)> {
         let mut dropped = Vec::new();
         for side in [Side::Local, Side::Remote] {
@@ -292,9 +292,7 @@ impl Ledger {
                 self.counters.next_id[side] -= 1;
                 let key = HtlcKey { offered_by: side, id: self.next_id(side) };
                 let htlc = self.htlcs.remove(&key).expect("it was counted");
-                if side == Side::Local {
-                    dropped.push((key, *htlc));
-                }
+                dropped.push((key, *htlc));
             }
         }
         dropped.reverse();

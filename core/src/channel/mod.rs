@@ -240,6 +240,7 @@ impl Channel {
         self.negotiation = None;
         self.announcement_answered = false;
         for (key, htlc) in self.ledger.discard_unsigned() {
+            // The peer's adds too: it may give their ids to others that need no onion.
             self.forget_onion(cx, key);
             if let Detail::Offered { origin, .. } = htlc.detail {
                 cx.effects.push(Effect::Dropped { channel: self.key, id: key.id, origin });
