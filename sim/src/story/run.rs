@@ -18,6 +18,8 @@ use crate::check::Violation;
 use crate::net::NodeIndex;
 use crate::world::{Counts, CrashPlan, World};
 
+/// So many broken promises need no others beside them: the story ends there.
+const ENOUGH: usize = 10;
 /// A moment between two blocks.
 const BLOCK_MS: u64 = 200;
 /// How long everything has, after it was healed, to come to its end: longer than any patience that nodes have, that of
@@ -131,7 +133,7 @@ fn tell(mut telling: Telling<'_>) -> (Outcome, World) {
     let story = telling.story;
     for step in &story.steps {
         telling.step(step);
-        if telling.world.is_in_circles() {
+        if telling.world.is_in_circles() || telling.world.violations().len() >= ENOUGH {
             let outcome = telling.outcome(false);
             return (outcome, telling.world);
         }

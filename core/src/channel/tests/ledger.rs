@@ -6,7 +6,7 @@ use crate::amount::{Msat, Sat};
 use crate::channel::ledger::{
     Advance, Age, Detail, HtlcKey, HtlcState, Ledger, Moved, Origin, Received, Removal, Spec, SpecHtlc, Stage, Step,
 };
-use crate::ids::{HtlcId, PaymentHash, Preimage};
+use crate::ids::{PaymentHash, Preimage};
 use crate::side::{PerSide, Side};
 
 const DETAIL: Detail = Detail::Offered { origin: Origin::Payment { part: 0 }, path_key: None };
