@@ -20,6 +20,10 @@ pub struct Operations {
     pub creates: u32,
     /// Multiples of the generator added: `P + a·G`.
     pub additions: u32,
+    /// Products with a point: `a·P`.
+    pub multiplications: u32,
+    /// Sums of two points.
+    pub combinations: u32,
     /// Secrets shared with a point.
     pub ecdhs: u32,
     /// Points read from their 33 bytes.
@@ -28,8 +32,17 @@ pub struct Operations {
 
 /// A payment between neighbours with an output of its own in the commitments, and its invoice: both ends together.
 /// `tests/operations` counts them.
-pub const DIRECT_PAYMENT: Operations =
-    Operations { signs: 7, verifies: 6, recovers: 9, creates: 17, additions: 8, ecdhs: 2, parses: 6 };
+pub const DIRECT_PAYMENT: Operations = Operations {
+    signs: 7,
+    verifies: 6,
+    recovers: 5,
+    creates: 17,
+    additions: 8,
+    multiplications: 8,
+    combinations: 4,
+    ecdhs: 2,
+    parses: 6,
+};
 
 /// How often each operation is measured.
 const ROUNDS: u32 = 300;
@@ -70,6 +83,14 @@ pub fn price_ns(operations: &Operations, clock_ns: impl Fn() -> u64) -> u64 {
         let next = (at + 1) % ROUNDS as usize;
         black_box(points[at].add_exp_tweak(SECP256K1, &scalar(next)).expect("the sum is a point"));
     });
+    let multiplications = all(&mut |at| {
+        let next = (at + 1) % ROUNDS as usize;
+        black_box(points[at].mul_tweak(SECP256K1, &scalar(next)).expect("the product is a point"));
+    });
+    let combinations = all(&mut |at| {
+        let next = (at + 1) % ROUNDS as usize;
+        black_box(points[at].combine(&points[next]).expect("the sum is a point"));
+    });
     let ecdhs = all(&mut |at| {
         let next = (at + 1) % ROUNDS as usize;
         black_box(SharedSecret::new(&points[next], &secrets[at]));
@@ -83,6 +104,8 @@ pub fn price_ns(operations: &Operations, clock_ns: impl Fn() -> u64) -> u64 {
         (operations.recovers, recovers),
         (operations.creates, creates),
         (operations.additions, additions),
+        (operations.multiplications, multiplications),
+        (operations.combinations, combinations),
         (operations.ecdhs, ecdhs),
         (operations.parses, parses),
     ];
