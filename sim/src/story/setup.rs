@@ -19,9 +19,9 @@ use crate::world::{Reply, World};
 const SPARE: Sat = Sat(2_000_000);
 
 /// What a story may take beside its steps: opening its channels, and coming to rest.
-const TURNS_MAX: u64 = 50_000;
+const TURNS_MAX: u64 = 20_000;
 /// What each step may take.
-const TURNS_PER_STEP: u64 = 1_000;
+const TURNS_PER_STEP: u64 = 100;
 
 pub(super) fn configure(story: &Story, node: NodeIndex, config: &mut Config) {
     config.alias = story.names[node].clone();
