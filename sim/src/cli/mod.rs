@@ -12,9 +12,17 @@ use leyden_sim::story::{Outcome, Story, parse};
 /// Whether all is well, or why that cannot be told.
 pub(crate) type Done = Result<bool, String>;
 
-/// A panic of a node is a finding like others, and said with it: nothing is printed where it happens.
+/// A panic of a node is a finding like others, and said with it: nothing is printed where it happens. Where a panic ends
+/// the process, it is said all the same, and how to have it otherwise.
 pub(crate) fn quiet_panics() {
-    std::panic::set_hook(Box::new(|_| {}));
+    if cfg!(panic = "unwind") {
+        return std::panic::set_hook(Box::new(|_| {}));
+    }
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        usual(panic);
+        eprintln!("this build ends here; one made with `cargo build --profile simulation` tells the story of it");
+    }));
 }
 
 pub(crate) fn read_story(path: &Path) -> Result<Story, String> {

@@ -163,7 +163,8 @@ fn topology(story: &mut Story, plan: &Plan, stream: &mut Stream) {
             story.options.push((node, NodeOption::DustLimitSat, stream.between(354, 1_000)));
         }
         if stream.chance(10) {
-            story.options.push((node, NodeOption::ReserveMillionths, stream.between(5_000, 50_000)));
+            // Of the smallest channel this is as much as the largest dust limit: less is refused by whoever has it.
+            story.options.push((node, NodeOption::ReserveMillionths, stream.between(10_000, 50_000)));
         }
     }
 }
