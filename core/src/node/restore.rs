@@ -343,6 +343,7 @@ impl Node {
             }
         }
         for (key, id) in waiting {
+            // Dust beyond what we bear was decided upon in the turn that made it irrevocable: it is not among these.
             self.on_incoming(io, key, id, false);
         }
     }
