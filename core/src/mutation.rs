@@ -66,11 +66,15 @@ pub enum Mutation {
     OddPingsAnswered,
     /// Blocks that are taken back are still counted.
     HeightOnlyGrows,
+    /// What clients hold is judged anew after a restart.
+    AcceptedForgotten,
+    /// What clients hold is settled however late it is.
+    LateSettle,
 }
 
 impl Mutation {
     /// All of them, with their names.
-    pub const ALL: [(Mutation, &'static str); 30] = [
+    pub const ALL: [(Mutation, &'static str); 32] = [
         (Mutation::PersistAfterSend, "persist_after_send"),
         (Mutation::RetransmissionOrder, "retransmission_order"),
         (Mutation::ForgottenHtlcOnRestart, "forgotten_htlc_on_restart"),
@@ -101,6 +105,8 @@ impl Mutation {
         (Mutation::OldConnectionStays, "old_connection_stays"),
         (Mutation::OddPingsAnswered, "odd_pings_answered"),
         (Mutation::HeightOnlyGrows, "height_only_grows"),
+        (Mutation::AcceptedForgotten, "accepted_forgotten"),
+        (Mutation::LateSettle, "late_settle"),
     ];
 
     /// The ten that runs drawn from seeds must find; the others belong to single scenarios.

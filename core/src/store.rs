@@ -62,11 +62,13 @@ pub enum Table {
     ClosedChannel = 24,
     /// Outputs on chain that wait to be claimed. Key: `ChannelKey`, outpoint.
     Claim = 25,
+    /// What became of hold invoices that are neither paid nor untouched. Key: created index.
+    InvoiceHold = 26,
 }
 
 impl Table {
     /// All tables, in the order of their numbers.
-    pub const ALL: [Table; 26] = [
+    pub const ALL: [Table; 27] = [
         Table::Node,
         Table::Channel,
         Table::Commitment,
@@ -93,6 +95,7 @@ impl Table {
         Table::PaymentHash,
         Table::ClosedChannel,
         Table::Claim,
+        Table::InvoiceHold,
     ];
 
     /// The table with this number.

@@ -107,6 +107,7 @@ impl Node {
             htlc_msat: part.amount,
             height: node.chain.height(),
         });
+        self.give_back_overdue(io, tip.height);
         let there = self.block_waiters.iter().filter(|(_, height)| **height <= tip.height);
         for request in there.map(|(request, _)| *request).collect::<Vec<_>>() {
             self.block_waiters.remove(&request);

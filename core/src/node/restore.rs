@@ -171,7 +171,12 @@ impl Gathered {
                 self.claims.insert(claim.spendable.outpoint, claim);
             }
             Table::Peer => self.peers.push((NodeId(row.key_array()?), row.decode()?)),
-            Table::Invoice | Table::InvoiceEnd | Table::InvoiceLabel | Table::InvoiceHash | Table::InvoicePaid => {
+            Table::Invoice
+            | Table::InvoiceEnd
+            | Table::InvoiceLabel
+            | Table::InvoiceHash
+            | Table::InvoicePaid
+            | Table::InvoiceHold => {
                 invoices.take(row)?;
             }
             Table::Utxo | Table::Transaction | Table::Address => wallet.take(row)?,
@@ -223,6 +228,12 @@ impl Node {
         for (index, row) in gathered.forwards {
             forwards.begin((row.in_channel, row.in_htlc), Open { index, row: Box::new(row) });
         }
+        let mut incoming = Incoming::default();
+        if !is_active(Mutation::AcceptedForgotten) {
+            for (payment_hash, parts) in invoices.held() {
+                incoming.accept(payment_hash, parts.to_vec());
+            }
+        }
         let mut node = Node {
             id,
             channel_config: channel_config(&config, id),
@@ -236,7 +247,7 @@ impl Node {
             holds: gathered.holds,
             next_channel: gathered.facts.next_channel,
             outgoing,
-            incoming: Incoming::default(),
+            incoming,
             forwards,
             replays: gathered.replays,
             old_policies: BTreeMap::new(),

@@ -94,6 +94,7 @@ fn a_paid_invoice() {
         bolt11: Some("lnbcrt1".into()),
         created_index: 4,
         updated_index: Some(2),
+        held: None,
         paid: Some(InvoicePaid {
             pay_index: 2,
             amount_received_msat: Msat(5),
