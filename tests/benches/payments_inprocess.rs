@@ -5,7 +5,7 @@
 
 use leyden_core::amount::{Msat, Sat};
 use leyden_core::request::channel::FundChannel;
-use leyden_core::request::invoice::{CreateInvoice, ExposePrivate};
+use leyden_core::request::invoice::{CreateInvoice, ExposePrivate, WantedProof};
 use leyden_core::request::payment::{FeeLimit, Pay};
 use leyden_core::request::peer::Connect;
 use leyden_core::request::{AmountOrAll, Request, Response};
@@ -79,7 +79,7 @@ fn invoice(world: &mut World, number: &mut u64) -> String {
         description: "a measurement".to_owned(),
         expiry_s: 3600,
         fallbacks: Vec::new(),
-        preimage: None,
+        proof: WantedProof::Fresh,
         expose: ExposePrivate::Auto,
         cltv: None,
         description_hash_only: false,

@@ -1,6 +1,7 @@
 //! What a story expects, held against the world.
 
 use leyden_core::request::channel::{ChannelState, PeerChannel};
+use leyden_core::request::invoice::{InvoiceFilter, InvoiceStatus, ListInvoices};
 use leyden_core::request::payment::PayStatus;
 use leyden_core::request::{Request, Response};
 
@@ -15,6 +16,10 @@ impl Telling<'_> {
             Expectation::Paid(name) => self.has_status(name, PayStatus::Complete),
             Expectation::Failed(name) => self.has_status(name, PayStatus::Failed),
             Expectation::Pending(name) => self.has_status(name, PayStatus::Pending),
+            Expectation::Status(name, wanted) => {
+                let found = self.invoice_status(name);
+                (found == Some(*wanted), format!("it is {found:?}"))
+            }
             Expectation::Usable(a, b, count) => {
                 let channels = self.channels_with(*a, *b);
                 let usable =
@@ -80,6 +85,15 @@ impl Telling<'_> {
         if !holds {
             let text = format!("expected {expectation:?}, but {found}");
             self.world.violate("expectation", 0, text);
+        }
+    }
+
+    fn invoice_status(&mut self, name: &str) -> Option<InvoiceStatus> {
+        let (_, to, _, invoice) = self.invoices.iter().find(|(known, ..)| known == name).cloned()?;
+        let list = ListInvoices { filter: InvoiceFilter::PaymentHash(invoice.payment_hash), page: Default::default() };
+        match self.ask(to, Request::ListInvoices(list)) {
+            Some(Response::Invoices(invoices)) => invoices.first().map(|invoice| invoice.status),
+            _ => None,
         }
     }
 

@@ -14,6 +14,7 @@ mod tests;
 
 use leyden_core::amount::{Msat, Sat};
 use leyden_core::request::channel::ChannelState;
+use leyden_core::request::invoice::InvoiceStatus;
 
 pub use run::{Outcome, run, run_recorded};
 pub(crate) use run::{Payment, Telling};
@@ -209,6 +210,23 @@ pub enum Step {
         /// For how many seconds it can be paid.
         expiry_s: u64,
     },
+    /// Somebody makes an invoice of which only the story knows the preimage.
+    HoldInvoice {
+        /// What the story calls it.
+        name: String,
+        /// Who shall be paid.
+        to: NodeIndex,
+        /// How much.
+        amount: Msat,
+        /// For how many seconds it can be paid.
+        expiry_s: u64,
+        /// Blocks that the last hop gets.
+        cltv: u32,
+    },
+    /// Whoever made it settles it, or is told why that cannot be. Asked once more if the answer is lost in a crash.
+    Settle(String),
+    /// Whoever made it cancels it.
+    Cancel(String),
     /// Somebody pays an invoice of the story, or a part of it. A payment of that name begins.
     PayInvoice(String, NodeIndex, Option<Msat>),
     /// Something must be so, in the story as it is written.
@@ -226,6 +244,8 @@ pub enum Expectation {
     Failed(String),
     /// A payment is still under way.
     Pending(String),
+    /// An invoice of the story has this status, by the word of whoever made it.
+    Status(String, InvoiceStatus),
     /// Two have so many channels that carry payments.
     Usable(NodeIndex, NodeIndex, usize),
     /// Two have so many connections.

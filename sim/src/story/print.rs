@@ -4,7 +4,7 @@ use std::fmt;
 
 use leyden_core::wire::MESSAGE_TYPES;
 
-use super::text::{KINDS, PLACES, POINTS, STATES, WHICH, name_of};
+use super::text::{KINDS, PLACES, POINTS, STATES, STATUSES, WHICH, name_of};
 use super::{ChannelPlan, Count, Expectation, NodeOption, Saying, Step, Story};
 use crate::net::{NodeIndex, Wire};
 use crate::world::{Act, Trigger};
@@ -117,6 +117,11 @@ impl fmt::Display for Named<'_, Step> {
             Step::Invoice { name: called, to, amount, expiry_s } => {
                 write!(f, "invoice {called} {} {}msat expiry {expiry_s}s", name(to), amount.0)
             }
+            Step::HoldInvoice { name: called, to, amount, expiry_s, cltv } => {
+                write!(f, "hold_invoice {called} {} {}msat expiry {expiry_s}s cltv {cltv}", name(to), amount.0)
+            }
+            Step::Settle(called) => write!(f, "settle {called}"),
+            Step::Cancel(called) => write!(f, "cancel {called}"),
             Step::PayInvoice(called, from, None) => write!(f, "pay_invoice {called} {}", name(from)),
             Step::PayInvoice(called, from, Some(part)) => {
                 write!(f, "pay_invoice {called} {} part {}msat", name(from), part.0)
@@ -155,6 +160,7 @@ impl fmt::Display for Named<'_, Expectation> {
             Expectation::Paid(payment) => write!(f, "paid {payment}"),
             Expectation::Failed(payment) => write!(f, "failed {payment}"),
             Expectation::Pending(payment) => write!(f, "pending {payment}"),
+            Expectation::Status(invoice, status) => write!(f, "status {invoice} {}", name_of(&STATUSES, *status)),
             Expectation::Usable(a, b, count) => write!(f, "usable {} {} {count}", name(a), name(b)),
             Expectation::Connected(a, b, true) => write!(f, "connected {} {}", name(a), name(b)),
             Expectation::Connected(a, b, false) => write!(f, "apart {} {}", name(a), name(b)),

@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use leyden_core::amount::Msat;
-use leyden_core::ids::{ChannelId, PaymentHash, RequestId};
+use leyden_core::ids::{ChannelId, PaymentHash, Preimage, RequestId};
 use leyden_core::request::channel::{ChannelName, Close};
-use leyden_core::request::invoice::{CreateInvoice, DelInvoice, ExposePrivate, InvoiceCreated, InvoiceStatus};
+use leyden_core::request::invoice::{
+    CreateInvoice, DelInvoice, ExposePrivate, InvoiceCreated, InvoiceStatus, WantedProof,
+};
 use leyden_core::request::payment::{FeeLimit, ListPays, Pay, PayStatus, RouteHop, SendPay};
 use leyden_core::request::peer::Disconnect;
 use leyden_core::request::{Request, Response};
@@ -85,7 +87,9 @@ pub(crate) struct Telling<'a> {
     /// How many channels were opened or closed since.
     pub(crate) changes: u64,
     /// Invoices that the story has made: name, who made it, amount, and what it says.
-    invoices: Vec<(String, NodeIndex, Msat, InvoiceCreated)>,
+    pub(super) invoices: Vec<(String, NodeIndex, Msat, InvoiceCreated)>,
+    /// Of those whose payment is held: name, who made it, and what only the story knows.
+    holds: Vec<(String, NodeIndex, Preimage)>,
     edges: Vec<Edge>,
     labels: u64,
 }
@@ -186,6 +190,7 @@ impl<'a> Telling<'a> {
             pushed: vec![0; story.names.len()],
             changes: 0,
             invoices: Vec::new(),
+            holds: Vec::new(),
             edges,
             labels: 0,
         }
@@ -283,6 +288,26 @@ impl<'a> Telling<'a> {
                     self.invoices.push((name.clone(), *to, *amount, invoice));
                 }
             }
+            Step::HoldInvoice { name, to, amount, expiry_s, cltv } => {
+                let mut preimage = [0; 32];
+                preimage[..8].copy_from_slice(&self.labels.to_be_bytes());
+                let preimage = Preimage(preimage);
+                let proof = WantedProof::Hold(preimage.payment_hash());
+                if let Some((invoice, _)) = self.create(*to, *amount, *expiry_s, proof, Some(*cltv)) {
+                    self.invoices.push((name.clone(), *to, *amount, invoice));
+                    self.holds.push((name.clone(), *to, preimage));
+                }
+            }
+            Step::Settle(name) => {
+                if let Some((_, to, preimage)) = self.held(name) {
+                    self.ask_again(to, &Request::SettleHoldInvoice { preimage });
+                }
+            }
+            Step::Cancel(name) => {
+                if let Some((_, to, preimage)) = self.held(name) {
+                    self.ask_again(to, &Request::CancelHoldInvoice { payment_hash: preimage.payment_hash() });
+                }
+            }
             Step::PayInvoice(name, from, part) => self.pay_invoice(name, *from, *part),
             Step::Expect(expectation) if self.variant == Variant::AsWritten => self.expect(expectation),
             Step::Expect(_) => {}
@@ -341,7 +366,33 @@ impl<'a> Telling<'a> {
         }
     }
 
+    /// A client that loses the answer over a crash asks once more.
+    fn ask_again(&mut self, node: NodeIndex, request: &Request) {
+        loop {
+            let life = self.world.life(node);
+            self.ask(node, request.clone());
+            if self.world.life(node) == life || self.world.is_off(node) || self.world.is_in_circles() {
+                return;
+            }
+        }
+    }
+
+    fn held(&self, name: &str) -> Option<(String, NodeIndex, Preimage)> {
+        self.holds.iter().find(|(known, ..)| known == name).cloned()
+    }
+
     fn invoice(&mut self, node: NodeIndex, amount: Msat, expiry_s: u64) -> Option<(InvoiceCreated, String)> {
+        self.create(node, amount, expiry_s, WantedProof::Fresh, None)
+    }
+
+    fn create(
+        &mut self,
+        node: NodeIndex,
+        amount: Msat,
+        expiry_s: u64,
+        proof: WantedProof,
+        cltv: Option<u32>,
+    ) -> Option<(InvoiceCreated, String)> {
         self.labels += 1;
         let label = format!("story {}", self.labels);
         let create = CreateInvoice {
@@ -350,9 +401,9 @@ impl<'a> Telling<'a> {
             description: "a story".to_owned(),
             expiry_s,
             fallbacks: Vec::new(),
-            preimage: None,
+            proof,
             expose: ExposePrivate::Auto,
-            cltv: None,
+            cltv,
             description_hash_only: false,
         };
         match self.ask(node, Request::Invoice(Box::new(create)))? {
@@ -472,6 +523,10 @@ impl<'a> Telling<'a> {
             self.world.spare(node);
             self.world.chain_is_up(node, true);
             self.world.set_feerates(node, setup::feerates(leyden_core::chain::FEERATE_FLOOR_PER_KW));
+        }
+        // Whoever holds something for ever keeps it from its end.
+        for (_, to, preimage) in self.holds.clone() {
+            self.ask_again(to, &Request::CancelHoldInvoice { payment_hash: preimage.payment_hash() });
         }
         self.world.run_for_ms(HEALING_MS);
         for _ in 0..HEALING_BLOCKS {

@@ -5,6 +5,7 @@ use std::fmt;
 
 use leyden_core::amount::{Msat, Sat};
 use leyden_core::request::channel::ChannelState;
+use leyden_core::request::invoice::InvoiceStatus;
 use leyden_core::wire::MESSAGE_TYPES;
 
 use super::{ChannelPlan, Count, Expectation, NodeOption, PayKind, Saying, Step, Story, Which};
@@ -50,6 +51,13 @@ pub(super) const STATES: [(ChannelState, &str); 10] = [
     (ChannelState::FundingSpendSeen, "funding_spend_seen"),
     (ChannelState::Onchain, "onchain"),
     (ChannelState::Closed, "closed"),
+];
+pub(super) const STATUSES: [(InvoiceStatus, &str); 5] = [
+    (InvoiceStatus::Unpaid, "unpaid"),
+    (InvoiceStatus::Paid, "paid"),
+    (InvoiceStatus::Expired, "expired"),
+    (InvoiceStatus::Accepted, "accepted"),
+    (InvoiceStatus::Cancelled, "cancelled"),
 ];
 pub(super) const KINDS: [(PayKind, &str); 4] =
     [(PayKind::Invoice, "pay"), (PayKind::Route, "route"), (PayKind::Probe, "probe"), (PayKind::Half, "half")];
@@ -107,6 +115,9 @@ pub fn keywords() -> Vec<&'static str> {
         "reindex",
         "invoice",
         "pay_invoice",
+        "hold_invoice",
+        "settle",
+        "cancel",
         "expect",
         "always",
         "cut",
@@ -121,6 +132,7 @@ pub fn keywords() -> Vec<&'static str> {
         "paid",
         "failed",
         "pending",
+        "status",
         "usable",
         "connected",
         "apart",
@@ -148,6 +160,7 @@ pub fn keywords() -> Vec<&'static str> {
     all.extend(POINTS.map(|(_, name)| name));
     all.extend(PLACES.map(|(_, name)| name));
     all.extend(WHICH.map(|(_, name)| name));
+    all.extend(STATUSES.map(|(_, name)| name));
     all.extend(STATES.map(|(_, name)| name));
     all.extend(NodeOption::ALL.map(|(_, name)| name));
     all
@@ -389,6 +402,16 @@ fn step(word: &str, words: &mut Words<'_>) -> Result<Step> {
             words.expect("expiry")?;
             Step::Invoice { name, to, amount, expiry_s: words.duration_ms()? / 1_000 }
         }
+        "hold_invoice" => {
+            let name = words.next("the invoice's name")?.to_owned();
+            let (to, amount) = (words.node()?, words.amount()?);
+            words.expect("expiry")?;
+            let expiry_s = words.duration_ms()? / 1_000;
+            words.expect("cltv")?;
+            Step::HoldInvoice { name, to, amount, expiry_s, cltv: words.number("how many blocks")? }
+        }
+        "settle" => Step::Settle(words.next("the invoice's name")?.to_owned()),
+        "cancel" => Step::Cancel(words.next("the invoice's name")?.to_owned()),
         "pay_invoice" => {
             let (name, from) = (words.next("the invoice's name")?.to_owned(), words.node()?);
             let part = match words.rest.next() {
@@ -449,6 +472,12 @@ fn expectation(words: &mut Words<'_>) -> Result<Expectation> {
         "paid" => Expectation::Paid(words.next("a payment")?.to_owned()),
         "failed" => Expectation::Failed(words.next("a payment")?.to_owned()),
         "pending" => Expectation::Pending(words.next("a payment")?.to_owned()),
+        "status" => {
+            let name = words.next("an invoice")?.to_owned();
+            let word = words.next("a status")?;
+            let status = named(&STATUSES, word).ok_or_else(|| format!("no invoice can be `{word}`"))?;
+            Expectation::Status(name, status)
+        }
         "usable" => Expectation::Usable(words.node()?, words.node()?, words.number("how many channels")?),
         "connected" => Expectation::Connected(words.node()?, words.node()?, true),
         "apart" => Expectation::Connected(words.node()?, words.node()?, false),
