@@ -68,13 +68,17 @@ pub enum Mutation {
     HeightOnlyGrows,
     /// What clients hold is judged anew after a restart.
     AcceptedForgotten,
+    /// Whatever is wrong with the chain's backend, nobody is told.
+    BackendTroubleHidden,
+    /// A closing transaction that the backend refuses is not said again.
+    RefusedForEver,
     /// What clients hold is settled however late it is.
     LateSettle,
 }
 
 impl Mutation {
     /// All of them, with their names.
-    pub const ALL: [(Mutation, &'static str); 32] = [
+    pub const ALL: [(Mutation, &'static str); 34] = [
         (Mutation::PersistAfterSend, "persist_after_send"),
         (Mutation::RetransmissionOrder, "retransmission_order"),
         (Mutation::ForgottenHtlcOnRestart, "forgotten_htlc_on_restart"),
@@ -106,6 +110,8 @@ impl Mutation {
         (Mutation::OddPingsAnswered, "odd_pings_answered"),
         (Mutation::HeightOnlyGrows, "height_only_grows"),
         (Mutation::AcceptedForgotten, "accepted_forgotten"),
+        (Mutation::BackendTroubleHidden, "backend_trouble_hidden"),
+        (Mutation::RefusedForEver, "refused_for_ever"),
         (Mutation::LateSettle, "late_settle"),
     ];
 

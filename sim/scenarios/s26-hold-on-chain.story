@@ -1,9 +1,9 @@
-# While Carol holds a payment one of its channels goes on chain, by its other owner's wish. What has no HTLC there goes
+# While Carol holds a payment one of its channels goes on chain: Alice closes it, who keeps to no rules. What has no HTLC there goes
 # back, the preimage is not given away, and the word that comes afterwards is refused.
 title a channel goes on chain while a payment is held
 nodes alice bob carol
 under_test carol
-closes_allowed
+bad alice
 channel alice carol 1000000sat push 500000sat
 channel bob carol 1000000sat push 500000sat
 hold_invoice tea carol 20000sat expiry 1h cltv 60

@@ -175,12 +175,25 @@ impl Node {
         if !self.chain.synced {
             self.chain.synced = true;
             io.note(Level::Info, "chain", format_args!("in step with the chain at block {height}"));
-            self.wallet.rebroadcast(io.out);
+            self.rebroadcast(io);
+        }
+    }
+
+    /// Says once more what may have been lost, or refused for a price that has fallen since: closes and the wallet's.
+    fn rebroadcast(&mut self, io: &mut Io<'_>) {
+        self.wallet.rebroadcast(io.out);
+        let keys: Vec<ChannelKey> = self.channels.keys().copied().collect();
+        for key in keys {
+            self.with_channel(io, key, |channel, cx| channel.rebroadcast(cx));
         }
     }
 
     pub(super) fn on_feerates(&mut self, io: &mut Io<'_>, feerates: Feerates) {
+        let minimum = self.chain.feerates.map(|feerates| feerates.mempool_minimum);
         self.chain.feerates = Some(feerates);
+        if minimum.is_some_and(|minimum| minimum > feerates.mempool_minimum) {
+            self.rebroadcast(io);
+        }
         let keys: Vec<ChannelKey> = self.channels.keys().copied().collect();
         for key in keys {
             self.with_channel(io, key, |channel, cx| channel.follow_feerates(cx));
@@ -188,6 +201,9 @@ impl Node {
     }
 
     pub(super) fn on_backend(&mut self, io: &mut Io<'_>, backend: Backend) {
+        if matches!(backend, Backend::Down { .. }) && is_active(Mutation::BackendTroubleHidden) {
+            return;
+        }
         if backend != self.chain.backend {
             match &backend {
                 Backend::Down { reason } => {

@@ -72,6 +72,13 @@ impl Telling<'_> {
                 let found = self.world.checks().cuts(*a, *b);
                 (count.holds(found), format!("it did so {found} times"))
             }
+            Expectation::Warned(node, wanted) => {
+                let warning = match self.ask(*node, Request::Getinfo) {
+                    Some(Response::NodeInfo(info)) => info.warning_backend_sync.or(info.warning_node_sync),
+                    _ => None,
+                };
+                (warning.is_some() == *wanted, format!("it warns: {warning:?}"))
+            }
             Expectation::InStep(node) => {
                 let (tip, newest) = (self.world.node(*node).tip(), self.world.chain.tip());
                 (tip == Some(newest), format!("it stands at {tip:?}, the chain at {newest:?}"))

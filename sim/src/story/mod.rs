@@ -181,6 +181,12 @@ pub enum Step {
     LagChain(NodeIndex, u64),
     /// Its chain backend does not answer, or does again.
     ChainUp(NodeIndex, bool),
+    /// Its chain backend has no block from the next on, until it is up again.
+    ChainLacks(NodeIndex),
+    /// Other people fill the mempool: it takes nothing below this feerate, in satoshi per 1,000 weight.
+    MempoolMinimum(u32),
+    /// A block comes that is nearly all one witness.
+    Giant,
     /// Its clock is so many milliseconds ahead from now on.
     SkewClock(NodeIndex, i64),
     /// Its estimates are all this from now on, in satoshi per 1,000 weight.
@@ -270,6 +276,8 @@ pub enum Expectation {
     Cuts(NodeIndex, NodeIndex, Count),
     /// A node has taken in every block.
     InStep(NodeIndex),
+    /// Its `getinfo` warns of its chain backend, or does not.
+    Warned(NodeIndex, bool),
 }
 
 /// How many.

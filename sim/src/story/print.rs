@@ -103,6 +103,9 @@ impl fmt::Display for Named<'_, Step> {
             Step::LagChain(node, ms) => write!(f, "lag_chain {} {ms}ms", name(node)),
             Step::ChainUp(node, true) => write!(f, "chain_up {}", name(node)),
             Step::ChainUp(node, false) => write!(f, "chain_down {}", name(node)),
+            Step::ChainLacks(node) => write!(f, "chain_lacks {}", name(node)),
+            Step::MempoolMinimum(feerate_per_kw) => write!(f, "mempool_minimum {feerate_per_kw}"),
+            Step::Giant => write!(f, "giant"),
             Step::SkewClock(node, ms) => write!(f, "skew_clock {} {ms}", name(node)),
             Step::Feerate(node, feerate_per_kw) => write!(f, "feerate {} {feerate_per_kw}", name(node)),
             Step::Inject(from, to, bytes) => write!(f, "inject {} {} {}", name(from), name(to), hex(bytes)),
@@ -181,6 +184,8 @@ impl fmt::Display for Named<'_, Expectation> {
                 write!(f, "order {} {} {first} {second}", name(from), name(to))
             }
             Expectation::Cuts(a, b, count) => write!(f, "cuts {} {} {count}", name(a), name(b)),
+            Expectation::Warned(node, true) => write!(f, "warned {}", name(node)),
+            Expectation::Warned(node, false) => write!(f, "content {}", name(node)),
             Expectation::InStep(node) => write!(f, "in_step {}", name(node)),
             Expectation::Gains(node, msat) => write!(f, "gains {} {msat}", name(node)),
         }

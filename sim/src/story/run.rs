@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use leyden_core::amount::Msat;
+use leyden_core::chain::Feerates;
 use leyden_core::ids::{ChannelId, PaymentHash, Preimage, RequestId};
 use leyden_core::request::channel::{ChannelName, Close};
 use leyden_core::request::invoice::{
@@ -262,9 +263,17 @@ impl<'a> Telling<'a> {
             Step::SlowStore(node, ms) => self.world.slow_store(*node, *ms),
             Step::LagChain(node, ms) => self.world.lag_chain(*node, *ms),
             Step::ChainUp(node, is_up) => self.world.chain_is_up(*node, *is_up),
+            Step::ChainLacks(node) => self.world.chain_lacks(*node),
+            Step::MempoolMinimum(feerate_per_kw) => self.world.crowd_mempool(*feerate_per_kw),
+            Step::Giant => {
+                self.world.mine_giant();
+                self.world.run_for_ms(BLOCK_MS);
+            }
             Step::SkewClock(node, ms) => self.world.skew_clock(*node, *ms),
             Step::Feerate(node, feerate_per_kw) => {
-                self.world.set_feerates(*node, setup::feerates(*feerate_per_kw));
+                let feerates = setup::feerates(*feerate_per_kw);
+                let mempool_minimum = self.world.mempool_minimum();
+                self.world.set_feerates(*node, Feerates { mempool_minimum, ..feerates });
             }
             Step::Inject(from, to, bytes) => self.world.inject(*from, *to, bytes.clone()),
             Step::Say(from, to, saying) => self.say(*from, *to, saying),
@@ -519,6 +528,7 @@ impl<'a> Telling<'a> {
     /// Everything works again, and everybody gets the time to come to an end.
     fn heal(&mut self) {
         self.world.heal();
+        self.world.crowd_mempool(leyden_core::chain::FEERATE_FLOOR_PER_KW);
         for node in 0..self.story.names.len() {
             self.world.spare(node);
             self.world.chain_is_up(node, true);

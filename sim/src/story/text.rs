@@ -104,6 +104,9 @@ pub fn keywords() -> Vec<&'static str> {
         "lag_chain",
         "chain_down",
         "chain_up",
+        "chain_lacks",
+        "mempool_minimum",
+        "giant",
         "skew_clock",
         "feerate",
         "inject",
@@ -146,6 +149,8 @@ pub fn keywords() -> Vec<&'static str> {
         "order",
         "cuts",
         "in_step",
+        "warned",
+        "content",
         "ping",
         "pong",
         "error",
@@ -387,6 +392,9 @@ fn step(word: &str, words: &mut Words<'_>) -> Result<Step> {
         "lag_chain" => Step::LagChain(words.node()?, words.duration_ms()?),
         "chain_down" => Step::ChainUp(words.node()?, false),
         "chain_up" => Step::ChainUp(words.node()?, true),
+        "chain_lacks" => Step::ChainLacks(words.node()?),
+        "mempool_minimum" => Step::MempoolMinimum(words.number("satoshi per 1,000 weight")?),
+        "giant" => Step::Giant,
         "skew_clock" => Step::SkewClock(words.node()?, words.number("milliseconds")?),
         "feerate" => Step::Feerate(words.node()?, words.number("satoshi per 1,000 weight")?),
         "inject" => Step::Inject(words.node()?, words.node()?, words.hex()?),
@@ -498,6 +506,8 @@ fn expectation(words: &mut Words<'_>) -> Result<Expectation> {
             Expectation::Order(from, to, words.kind_of_message()?, words.kind_of_message()?)
         }
         "cuts" => Expectation::Cuts(words.node()?, words.node()?, words.count()?),
+        "warned" => Expectation::Warned(words.node()?, true),
+        "content" => Expectation::Warned(words.node()?, false),
         "in_step" => Expectation::InStep(words.node()?),
         other => return Err(format!("nothing is known of `{other}`")),
     })

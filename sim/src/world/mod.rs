@@ -96,6 +96,8 @@ pub struct World {
     observed: bool,
     /// It has taken more turns than the story can need: nothing happens any more.
     is_in_circles: bool,
+    /// Other people's transactions fill the mempool.
+    is_crowded: bool,
     thaw_every: Option<u64>,
     counts: Counts,
     checks: Checks,
@@ -137,6 +139,7 @@ impl World {
             digest: sha256::HashEngine::default(),
             observed: true,
             is_in_circles: false,
+            is_crowded: false,
             thaw_every: None,
             counts: Counts::default(),
             checks: Checks::new(count),
