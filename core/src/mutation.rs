@@ -68,6 +68,10 @@ pub enum Mutation {
     HeightOnlyGrows,
     /// What clients hold is judged anew after a restart.
     AcceptedForgotten,
+    /// Closing fees that do not suit both close the channel on chain.
+    DisjointFeesFail,
+    /// A closing fee that did not suit both is not talked about again.
+    NoSecondTalk,
     /// Whatever is wrong with the chain's backend, nobody is told.
     BackendTroubleHidden,
     /// A closing transaction that the backend refuses is not said again.
@@ -78,7 +82,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them, with their names.
-    pub const ALL: [(Mutation, &'static str); 34] = [
+    pub const ALL: [(Mutation, &'static str); 36] = [
         (Mutation::PersistAfterSend, "persist_after_send"),
         (Mutation::RetransmissionOrder, "retransmission_order"),
         (Mutation::ForgottenHtlcOnRestart, "forgotten_htlc_on_restart"),
@@ -110,6 +114,8 @@ impl Mutation {
         (Mutation::OddPingsAnswered, "odd_pings_answered"),
         (Mutation::HeightOnlyGrows, "height_only_grows"),
         (Mutation::AcceptedForgotten, "accepted_forgotten"),
+        (Mutation::DisjointFeesFail, "disjoint_fees_fail"),
+        (Mutation::NoSecondTalk, "no_second_talk"),
         (Mutation::BackendTroubleHidden, "backend_trouble_hidden"),
         (Mutation::RefusedForEver, "refused_for_ever"),
         (Mutation::LateSettle, "late_settle"),

@@ -147,6 +147,19 @@ pub enum Step {
     Open(ChannelPlan),
     /// The first node asks to close all its channels with the second; alone after so many seconds, if any.
     Close(NodeIndex, NodeIndex, Option<u64>),
+    /// The same, with the lowest and the highest feerate that suit the first, in satoshi per 1,000 weight.
+    CloseBetween {
+        /// Who asks.
+        from: NodeIndex,
+        /// With whom.
+        with: NodeIndex,
+        /// The lowest feerate.
+        low: u32,
+        /// The highest.
+        high: u32,
+        /// Alone after so many seconds, if any.
+        alone_s: Option<u64>,
+    },
     /// Time passes.
     Wait(u64),
     /// Until nothing happens for ten seconds.

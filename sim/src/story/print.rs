@@ -83,6 +83,10 @@ impl fmt::Display for Named<'_, Step> {
             Step::Open(channel) => write!(f, "open {}", Named(story, channel)),
             Step::Close(a, b, None) => write!(f, "close {} {}", name(a), name(b)),
             Step::Close(a, b, Some(seconds)) => write!(f, "close {} {} alone_after {seconds}s", name(a), name(b)),
+            Step::CloseBetween { from, with, low, high, alone_s } => {
+                write!(f, "close {} {} between {low} {high}", name(from), name(with))?;
+                alone_s.iter().try_for_each(|seconds| write!(f, " alone_after {seconds}s"))
+            }
             Step::Wait(ms) => write!(f, "wait {ms}ms"),
             Step::WaitQuiet => write!(f, "wait quiet"),
             Step::Mine(count) => write!(f, "mine {count}"),

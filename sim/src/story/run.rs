@@ -12,7 +12,7 @@ use leyden_core::request::invoice::{
 };
 use leyden_core::request::payment::{FeeLimit, ListPays, Pay, PayStatus, RouteHop, SendPay};
 use leyden_core::request::peer::Disconnect;
-use leyden_core::request::{Request, Response};
+use leyden_core::request::{FeerateChoice, Request, Response};
 
 use super::setup::{self, Edge, channels_of, in_channels};
 use super::variants::Variant;
@@ -230,7 +230,10 @@ impl<'a> Telling<'a> {
                 let request = setup::fund(self.story, &self.world, channel);
                 self.tell(channel.from, request);
             }
-            Step::Close(a, b, alone) => self.close(*a, *b, *alone),
+            Step::Close(a, b, alone) => self.close(*a, *b, *alone, None),
+            Step::CloseBetween { from, with, low, high, alone_s } => {
+                self.close(*from, *with, *alone_s, Some((*low, *high)));
+            }
             Step::Wait(ms) => self.world.run_for_ms(*ms),
             Step::WaitQuiet => self.world.run_until_quiet(),
             Step::Mine(count) => {
@@ -509,7 +512,7 @@ impl<'a> Telling<'a> {
         Some(hops)
     }
 
-    fn close(&mut self, a: NodeIndex, b: NodeIndex, unilateral_timeout_s: Option<u64>) {
+    fn close(&mut self, a: NodeIndex, b: NodeIndex, unilateral_timeout_s: Option<u64>, range: Option<(u32, u32)>) {
         if self.world.is_off(a) {
             return;
         }
@@ -520,7 +523,8 @@ impl<'a> Telling<'a> {
                 self.world.checks().close_is_wanted();
             }
             let name = ChannelName::Id(channel.channel_id);
-            let close = Close { channel: name, unilateral_timeout_s, destination: None, fee_range: None };
+            let fee_range = range.map(|(low, high)| (FeerateChoice::PerKw(low), FeerateChoice::PerKw(high)));
+            let close = Close { channel: name, unilateral_timeout_s, destination: None, fee_range };
             self.tell(a, Request::Close(Box::new(close)));
         }
     }

@@ -353,13 +353,23 @@ fn step(word: &str, words: &mut Words<'_>) -> Result<Step> {
         "disconnect" => Step::Disconnect(words.node()?, words.node()?),
         "open" => Step::Open(channel(words)?),
         "close" => {
-            let (from, to) = (words.node()?, words.node()?);
-            let alone = match words.rest.next() {
+            let (from, with) = (words.node()?, words.node()?);
+            let range = match words.rest.clone().next() {
+                Some("between") => {
+                    words.expect("between")?;
+                    Some((words.number("the lowest feerate")?, words.number("the highest feerate")?))
+                }
+                _ => None,
+            };
+            let alone_s = match words.rest.next() {
                 None => None,
                 Some("alone_after") => Some(words.duration_ms()? / 1_000),
                 Some(other) => return Err(format!("`alone_after` is expected, not `{other}`")),
             };
-            Step::Close(from, to, alone)
+            match range {
+                None => Step::Close(from, with, alone_s),
+                Some((low, high)) => Step::CloseBetween { from, with, low, high, alone_s },
+            }
         }
         "wait" => match words.rest.clone().next() {
             Some("quiet") => {

@@ -16,6 +16,7 @@ use super::network::conn_of;
 use super::node::{Backend, Due, Happening};
 use super::staged::{Effect, OwnWatch, Staged};
 use crate::chain::{BlockIndex, Refused};
+use crate::check::is_commitment;
 use crate::disk::Write;
 use crate::net::{EndState, NodeIndex, Parcel};
 
@@ -300,7 +301,12 @@ impl World {
                         let reason = format!("{why:?}");
                         self.tell_story(format_args!("{node} refused {purpose}: {reason}"));
                         // What others have bidden up since it was made is nobody's fault.
-                        let is_outbid = matches!(why, Refused::MempoolMinFee { .. }) && self.is_crowded;
+                        let is_outbid = match &why {
+                            Refused::MempoolMinFee { .. } => self.is_crowded,
+                            // The other end has closed with a commitment of its own that pays as much.
+                            Refused::InsufficientFee { .. } => is_commitment(&tx),
+                            _ => false,
+                        };
                         if !is_outbid {
                             self.refused.push((node, purpose, why));
                         }

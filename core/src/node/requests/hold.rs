@@ -177,6 +177,9 @@ impl Node {
 
     /// A channel goes on chain, where HTLCs of others are not claimed: what is held with a part on it goes back whole.
     pub(in crate::node) fn give_back_with(&mut self, io: &mut Io<'_>, key: ChannelKey) {
+        if is_active(Mutation::HeldTooLong) {
+            return;
+        }
         for payment_hash in self.incoming.accepted_on(key) {
             self.cancel(io, payment_hash, "a channel of it goes on chain");
         }
