@@ -68,6 +68,8 @@ pub enum Mutation {
     HeightOnlyGrows,
     /// What clients hold is judged anew after a restart.
     AcceptedForgotten,
+    /// Whoever cannot be reached is called again without a pause.
+    NoBackOff,
     /// Closing fees that do not suit both close the channel on chain.
     DisjointFeesFail,
     /// A closing fee that did not suit both is not talked about again.
@@ -82,7 +84,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them, with their names.
-    pub const ALL: [(Mutation, &'static str); 36] = [
+    pub const ALL: [(Mutation, &'static str); 37] = [
         (Mutation::PersistAfterSend, "persist_after_send"),
         (Mutation::RetransmissionOrder, "retransmission_order"),
         (Mutation::ForgottenHtlcOnRestart, "forgotten_htlc_on_restart"),
@@ -114,6 +116,7 @@ impl Mutation {
         (Mutation::OddPingsAnswered, "odd_pings_answered"),
         (Mutation::HeightOnlyGrows, "height_only_grows"),
         (Mutation::AcceptedForgotten, "accepted_forgotten"),
+        (Mutation::NoBackOff, "no_back_off"),
         (Mutation::DisjointFeesFail, "disjoint_fees_fail"),
         (Mutation::NoSecondTalk, "no_second_talk"),
         (Mutation::BackendTroubleHidden, "backend_trouble_hidden"),

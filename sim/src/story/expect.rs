@@ -72,6 +72,11 @@ impl Telling<'_> {
                 let found = self.world.checks().cuts(*a, *b);
                 (count.holds(found), format!("it did so {found} times"))
             }
+            Expectation::Dials(a, b, count) => {
+                let before = self.dials.get(&(*a, *b)).copied().unwrap_or_default();
+                let found = self.world.dials(*a, *b) - before;
+                (count.holds(found), format!("it did so {found} times"))
+            }
             Expectation::Warned(node, wanted) => {
                 let warning = match self.ask(*node, Request::Getinfo) {
                     Some(Response::NodeInfo(info)) => info.warning_backend_sync.or(info.warning_node_sync),

@@ -194,6 +194,8 @@ pub enum Step {
     LagChain(NodeIndex, u64),
     /// Its chain backend does not answer, or does again.
     ChainUp(NodeIndex, bool),
+    /// The proxy through which a node is connected, such as Tor, goes away, or comes back.
+    ProxyUp(NodeIndex, bool),
     /// Its chain backend has no block from the next on, until it is up again.
     ChainLacks(NodeIndex),
     /// Other people fill the mempool: it takes nothing below this feerate, in satoshi per 1,000 weight.
@@ -287,6 +289,8 @@ pub enum Expectation {
     Order(NodeIndex, NodeIndex, u16, u16),
     /// The first has ended so many connections with the second.
     Cuts(NodeIndex, NodeIndex, Count),
+    /// Since the story began the first has dialled the second so often.
+    Dials(NodeIndex, NodeIndex, Count),
     /// A node has taken in every block.
     InStep(NodeIndex),
     /// Its `getinfo` warns of its chain backend, or does not.
@@ -300,6 +304,8 @@ pub enum Count {
     Exactly(u64),
     /// So many or more.
     AtLeast(u64),
+    /// So many or fewer.
+    AtMost(u64),
 }
 
 impl Count {
@@ -308,6 +314,7 @@ impl Count {
         match self {
             Count::Exactly(wanted) => found == wanted,
             Count::AtLeast(wanted) => found >= wanted,
+            Count::AtMost(wanted) => found <= wanted,
         }
     }
 }

@@ -18,6 +18,7 @@ impl fmt::Display for Count {
         match self {
             Count::Exactly(count) => write!(f, "{count}"),
             Count::AtLeast(count) => write!(f, "{count}+"),
+            Count::AtMost(count) => write!(f, "{count}-"),
         }
     }
 }
@@ -107,6 +108,8 @@ impl fmt::Display for Named<'_, Step> {
             Step::LagChain(node, ms) => write!(f, "lag_chain {} {ms}ms", name(node)),
             Step::ChainUp(node, true) => write!(f, "chain_up {}", name(node)),
             Step::ChainUp(node, false) => write!(f, "chain_down {}", name(node)),
+            Step::ProxyUp(node, true) => write!(f, "proxy_up {}", name(node)),
+            Step::ProxyUp(node, false) => write!(f, "proxy_down {}", name(node)),
             Step::ChainLacks(node) => write!(f, "chain_lacks {}", name(node)),
             Step::MempoolMinimum(feerate_per_kw) => write!(f, "mempool_minimum {feerate_per_kw}"),
             Step::Giant => write!(f, "giant"),
@@ -188,6 +191,7 @@ impl fmt::Display for Named<'_, Expectation> {
                 write!(f, "order {} {} {first} {second}", name(from), name(to))
             }
             Expectation::Cuts(a, b, count) => write!(f, "cuts {} {} {count}", name(a), name(b)),
+            Expectation::Dials(a, b, count) => write!(f, "dials {} {} {count}", name(a), name(b)),
             Expectation::Warned(node, true) => write!(f, "warned {}", name(node)),
             Expectation::Warned(node, false) => write!(f, "content {}", name(node)),
             Expectation::InStep(node) => write!(f, "in_step {}", name(node)),

@@ -88,6 +88,8 @@ pub(crate) struct Telling<'a> {
     /// How many channels were opened or closed since.
     pub(crate) changes: u64,
     /// Invoices that the story has made: name, who made it, amount, and what it says.
+    /// How often nodes had dialled each other before the story began.
+    pub(super) dials: BTreeMap<(NodeIndex, NodeIndex), u64>,
     pub(super) invoices: Vec<(String, NodeIndex, Msat, InvoiceCreated)>,
     /// Of those whose payment is held: name, who made it, and what only the story knows.
     holds: Vec<(String, NodeIndex, Preimage)>,
@@ -180,6 +182,8 @@ impl<'a> Telling<'a> {
             _ => {}
         }
         world.checks().begin(story.closes_allowed);
+        let pairs = by_id.values().flat_map(|a| by_id.values().map(move |b| (*a, *b)));
+        let dials = pairs.map(|(a, b)| ((a, b), world.dials(a, b))).collect();
         Telling {
             story,
             world,
@@ -190,6 +194,7 @@ impl<'a> Telling<'a> {
             old_channels,
             pushed: vec![0; story.names.len()],
             changes: 0,
+            dials,
             invoices: Vec::new(),
             holds: Vec::new(),
             edges,
@@ -266,6 +271,7 @@ impl<'a> Telling<'a> {
             Step::SlowStore(node, ms) => self.world.slow_store(*node, *ms),
             Step::LagChain(node, ms) => self.world.lag_chain(*node, *ms),
             Step::ChainUp(node, is_up) => self.world.chain_is_up(*node, *is_up),
+            Step::ProxyUp(node, is_up) => self.world.proxy_is_up(*node, *is_up),
             Step::ChainLacks(node) => self.world.chain_lacks(*node),
             Step::MempoolMinimum(feerate_per_kw) => self.world.crowd_mempool(*feerate_per_kw),
             Step::Giant => {

@@ -105,6 +105,8 @@ pub fn keywords() -> Vec<&'static str> {
         "chain_down",
         "chain_up",
         "chain_lacks",
+        "proxy_down",
+        "proxy_up",
         "mempool_minimum",
         "giant",
         "skew_clock",
@@ -150,6 +152,7 @@ pub fn keywords() -> Vec<&'static str> {
         "cuts",
         "in_step",
         "warned",
+        "dials",
         "content",
         "ping",
         "pong",
@@ -252,9 +255,13 @@ impl<'a> Words<'a> {
 
     fn count(&mut self) -> Result<Count> {
         let word = self.next("how many")?;
-        let (digits, is_least) = word.strip_suffix('+').map_or((word, false), |digits| (digits, true));
-        let number = digits.parse().map_err(|_| format!("a count is like 3 or 3+, not `{word}`"))?;
-        Ok(if is_least { Count::AtLeast(number) } else { Count::Exactly(number) })
+        let count = |digits: &str, count: fn(u64) -> Count| digits.parse().map(count);
+        let found = match (word.strip_suffix('+'), word.strip_suffix('-')) {
+            (Some(digits), _) => count(digits, Count::AtLeast),
+            (_, Some(digits)) => count(digits, Count::AtMost),
+            _ => count(word, Count::Exactly),
+        };
+        found.map_err(|_| format!("a count is like 3, 3+ or 3-, not `{word}`"))
     }
 
     fn hex(&mut self) -> Result<Vec<u8>> {
@@ -402,6 +409,8 @@ fn step(word: &str, words: &mut Words<'_>) -> Result<Step> {
         "lag_chain" => Step::LagChain(words.node()?, words.duration_ms()?),
         "chain_down" => Step::ChainUp(words.node()?, false),
         "chain_up" => Step::ChainUp(words.node()?, true),
+        "proxy_down" => Step::ProxyUp(words.node()?, false),
+        "proxy_up" => Step::ProxyUp(words.node()?, true),
         "chain_lacks" => Step::ChainLacks(words.node()?),
         "mempool_minimum" => Step::MempoolMinimum(words.number("satoshi per 1,000 weight")?),
         "giant" => Step::Giant,
@@ -516,6 +525,7 @@ fn expectation(words: &mut Words<'_>) -> Result<Expectation> {
             Expectation::Order(from, to, words.kind_of_message()?, words.kind_of_message()?)
         }
         "cuts" => Expectation::Cuts(words.node()?, words.node()?, words.count()?),
+        "dials" => Expectation::Dials(words.node()?, words.node()?, words.count()?),
         "warned" => Expectation::Warned(words.node()?, true),
         "content" => Expectation::Warned(words.node()?, false),
         "in_step" => Expectation::InStep(words.node()?),

@@ -195,10 +195,29 @@ impl World {
         self.parted.insert((a.min(b), a.max(b)));
     }
 
+    /// The proxy through which a node is connected goes away, or comes back. While it is away all connections are lost,
+    /// the node's calls fail at once, and those of others when their patience is over.
+    pub fn proxy_is_up(&mut self, node: NodeIndex, is_up: bool) {
+        if is_up {
+            self.proxyless.remove(&node);
+            return;
+        }
+        for other in (0..self.nodes.len()).filter(|other| *other != node) {
+            self.cut(node, other);
+        }
+        self.proxyless.insert(node);
+    }
+
+    /// How often a node has dialled another so far.
+    pub fn dials(&self, node: NodeIndex, other: NodeIndex) -> u64 {
+        self.dials.get(&(node, other)).copied().unwrap_or_default()
+    }
+
     /// All that was parted may meet again; stalls, slow stores and late blocks end, and nothing waits to go wrong.
     pub fn heal(&mut self) {
         self.disarm();
         self.parted.clear();
+        self.proxyless.clear();
         let now_ms = self.now_ms;
         for link in self.links.values_mut() {
             link.stalled_until_ms = link.stalled_until_ms.min(now_ms);

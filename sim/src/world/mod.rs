@@ -89,6 +89,10 @@ pub struct World {
     links: BTreeMap<u32, Link>,
     next_link: u32,
     parted: BTreeSet<(NodeIndex, NodeIndex)>,
+    /// Nodes whose proxy is away: they reach nobody, and nobody reaches them.
+    proxyless: BTreeSet<NodeIndex>,
+    /// How often a node has dialled another.
+    dials: BTreeMap<(NodeIndex, NodeIndex), u64>,
     triggers: Vec<faults::Armed>,
     replies: BTreeMap<RequestId, Reply>,
     next_request: u64,
@@ -133,6 +137,8 @@ impl World {
             links: BTreeMap::new(),
             next_link: 0,
             parted: BTreeSet::new(),
+            proxyless: BTreeSet::new(),
+            dials: BTreeMap::new(),
             triggers: Vec::new(),
             replies: BTreeMap::new(),
             next_request: 0,
