@@ -402,7 +402,7 @@ class Drive:
 def main():
     url, cookie, *rest = sys.argv[1:]
     drive = Drive(url, cookie, list(zip(rest[::2], rest[1::2])))
-    steps = ["node", "wallet", "psbts", "connections", "channels", "invoices", "holds", "payments", "parts", "endings",
+    steps = ["node", "wallet", "psbts", "connections", "channels", "invoices", "payments", "holds", "parts", "endings",
              "stop"]
     for step in steps:
         before = time.monotonic()
