@@ -13,7 +13,7 @@ use crate::tx::{CommitmentHtlc, CommitmentInput, CommitmentTx, KeyScope, Obscure
 use crate::wire::{self, Message};
 
 use super::ledger::{Age, Detail, HtlcState, Moved, Removal, Spec, Stage, Step};
-use super::rows::{ChannelRow, SecretRow, Signed, channel_key};
+use super::rows::{ChannelRow, SecretRow, Signed, channel_key, put_onion};
 use super::{Channel, ChannelError, Cx, Effect, Failure, HtlcKey, KEPT_SMALL, Link, Phase};
 
 /// What is prepared once from the keys of both sides.
@@ -243,8 +243,7 @@ impl Channel {
             }
             if let Some(kept) = self.onions.get_mut(key).filter(|kept| !kept.stored) {
                 kept.stored = true;
-                let onion = kept.onion.clone();
-                self.put_onion(cx, *key, &onion);
+                put_onion(cx, self.key, *key, &kept.onion);
             }
         }
     }
@@ -325,26 +324,31 @@ impl Channel {
                     });
                 }
                 Moved::Added(_) => {}
-                Moved::Removed(key, htlc) => {
+                Moved::Removed(key, mut htlc) => {
                     let id = key.id;
-                    let HtlcState::Removing(_, removal) = htlc.state else { continue };
-                    let effect = match (htlc.detail, removal) {
+                    if key.offered_by == Side::Remote {
+                        self.fulfilled_at.remove(&id);
+                    }
+                    let state = std::mem::replace(&mut htlc.state, HtlcState::Live);
+                    let HtlcState::Removing(_, removal) = state else { continue };
+                    let effect = match (&htlc.detail, removal) {
                         (Detail::Received { .. }, removal) => {
                             let fulfilled = matches!(removal, Removal::Fulfilled(_));
                             Effect::Settled { channel, id, fulfilled }
                         }
-                        (Detail::Offered { origin, .. }, Removal::Fulfilled(_)) => {
+                        (&Detail::Offered { origin, .. }, Removal::Fulfilled(_)) => {
                             Effect::Cleared { channel, id, origin }
                         }
-                        (Detail::Offered { origin, .. }, Removal::Failed(reason)) => {
+                        (&Detail::Offered { origin, .. }, Removal::Failed(reason)) => {
                             Effect::Failed { channel, id, origin, failure: Failure::Reason(reason) }
                         }
-                        (Detail::Offered { origin, .. }, Removal::Malformed { sha256_of_onion, failure_code }) => {
+                        (&Detail::Offered { origin, .. }, Removal::Malformed { sha256_of_onion, failure_code }) => {
                             let failure = Failure::Malformed { failure_code, sha256_of_onion };
                             Effect::Failed { channel, id, origin, failure }
                         }
                     };
                     cx.effects.push(effect);
+                    cx.scratch.spare.keep_htlc(htlc);
                 }
             }
         }

@@ -11,7 +11,7 @@ use crate::ids::{BlockHeight, ChannelKey, HtlcId, PaymentHash, Preimage, ShortCh
 use crate::mutation::{Mutation, is_active};
 use crate::onion::failure::Undecodable;
 use crate::onion::payload::{Final, Forward, Payload, PaymentData};
-use crate::onion::{self, Failure};
+use crate::onion::{self, Failure, PAYLOADS_BYTES};
 use crate::payment::forward::{IncomingKey, Open, Veto, Wish};
 use crate::payment::incoming::{HeldPart, InvoiceTerms, PartTerms, Refused, Verdict};
 use crate::payment::outgoing::Standing;
@@ -64,6 +64,12 @@ pub(crate) fn build_onion(
     onion::build(session_key, payloads.into_iter(), &payment_hash.0).map_err(|error| error.to_string())
 }
 
+fn copy<'r>(bytes: &[u8], room: &'r mut [u8; PAYLOADS_BYTES]) -> &'r [u8] {
+    let copy = &mut room[..bytes.len()];
+    copy.copy_from_slice(bytes);
+    copy
+}
+
 impl Node {
     // --- In ---------------------------------------------------------------------------------------------------------
 
@@ -74,18 +80,21 @@ impl Node {
         }
         let Some(htlc) = self.channels.get(&channel).and_then(|c| c.received(id)) else { return };
         let (amount, payment_hash, cltv_expiry) = (htlc.amount_msat, htlc.payment_hash, htlc.cltv_expiry);
-        let Detail::Received { onion, .. } = htlc.detail.clone() else { return };
+        let Detail::Received { onion, .. } = &htlc.detail else { return };
         match onion {
-            Peeled::Malformed { code, sha256_of_onion } => {
+            &Peeled::Malformed { code, sha256_of_onion } => {
                 self.with_channel(io, channel, |c, cx| c.fail_malformed_htlc(cx, id, sha256_of_onion, code));
             }
             // We offer no `option_route_blinding`: nobody made a path through us. BOLT 2, removing an HTLC: behind a path
             // key there is one answer.
-            Peeled::Blinded { sha256_of_onion, .. } => {
+            &Peeled::Blinded { sha256_of_onion, .. } => {
                 let code = INVALID_ONION_BLINDING;
                 self.with_channel(io, channel, |c, cx| c.fail_malformed_htlc(cx, id, sha256_of_onion, code));
             }
-            Peeled::Payload { shared_secret, payload, forward } => {
+            &Peeled::Payload { shared_secret, ref payload, forward } => {
+                // The channel may forget the HTLC before we are done with what its onion said.
+                let mut room = [0; PAYLOADS_BYTES];
+                let payload = copy(payload, &mut room);
                 let arrival = Arrival { channel, id, amount, payment_hash, cltv_expiry, shared_secret };
                 if !self.replays.is_new(io.out, &shared_secret, (channel, id), cltv_expiry) {
                     io.note(Level::Warn, "payment", format_args!("HTLC {channel}/{id} brings an onion seen before"));
@@ -94,7 +103,7 @@ impl Node {
                 if dust_excess {
                     return self.refuse(io, &arrival, &Failure::TemporaryChannelFailure);
                 }
-                match Payload::decode(&payload, !forward) {
+                match Payload::decode(payload, !forward) {
                     Ok(Payload::Final(last)) => self.on_final(io, &arrival, &last),
                     Ok(Payload::Forward(next)) => self.on_forward(io, &arrival, &next),
                     Ok(Payload::Blinded(blinded)) => self.refuse(io, &arrival, &blinded.refusal().failure()),
@@ -148,6 +157,7 @@ impl Node {
         let deadline = io.clock.mono.plus_ms(u64::from(self.config.mpp_timeout_s) * 1000);
         match self.incoming.part(arrival.payment_hash, part, said, terms, self.chain.height(), deadline) {
             Verdict::Hold => {}
+            Verdict::Whole => self.claim(io, arrival.payment_hash, &[part], part.amount),
             Verdict::Claim { parts, received } => self.claim(io, arrival.payment_hash, &parts, received),
             Verdict::Refuse(refused) => {
                 let failure = match refused {
