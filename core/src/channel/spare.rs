@@ -5,6 +5,8 @@ use crate::limits::SPARE_HTLCS_MAX;
 use crate::onion::ONION_SIZE;
 
 /// What is left of HTLCs and onions. Nothing of their contents matters: only the memory stays.
+// The boxes themselves are what is kept.
+#[allow(clippy::vec_box)]
 #[derive(Default)]
 pub(super) struct Spare {
     htlcs: Vec<Box<Htlc>>,

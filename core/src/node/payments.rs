@@ -81,17 +81,17 @@ impl Node {
         let Some(htlc) = self.channels.get(&channel).and_then(|c| c.received(id)) else { return };
         let (amount, payment_hash, cltv_expiry) = (htlc.amount_msat, htlc.payment_hash, htlc.cltv_expiry);
         let Detail::Received { onion, .. } = &htlc.detail else { return };
-        match onion {
-            &Peeled::Malformed { code, sha256_of_onion } => {
+        match *onion {
+            Peeled::Malformed { code, sha256_of_onion } => {
                 self.with_channel(io, channel, |c, cx| c.fail_malformed_htlc(cx, id, sha256_of_onion, code));
             }
             // We offer no `option_route_blinding`: nobody made a path through us. BOLT 2, removing an HTLC: behind a path
             // key there is one answer.
-            &Peeled::Blinded { sha256_of_onion, .. } => {
+            Peeled::Blinded { sha256_of_onion, .. } => {
                 let code = INVALID_ONION_BLINDING;
                 self.with_channel(io, channel, |c, cx| c.fail_malformed_htlc(cx, id, sha256_of_onion, code));
             }
-            &Peeled::Payload { shared_secret, ref payload, forward } => {
+            Peeled::Payload { shared_secret, ref payload, forward } => {
                 // The channel may forget the HTLC before we are done with what its onion said.
                 let mut room = [0; PAYLOADS_BYTES];
                 let payload = copy(payload, &mut room);
