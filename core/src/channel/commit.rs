@@ -1,11 +1,10 @@
 //! `commitment_signed` and `revoke_and_ack`: the steps of the ledger, with real signatures.
 
 use bitcoin::Transaction;
-use secp256k1::{SECP256K1, SecretKey};
 
 use crate::amount::Msat;
 use crate::command::Command;
-use crate::ids::{BlockHeight, Point};
+use crate::ids::{BlockHeight, CommitmentSecret, Point};
 use crate::side::{PerSide, Side};
 use crate::signer::{CommitmentOf, Signer, SignerState};
 use crate::store::Table;
@@ -130,7 +129,7 @@ impl Channel {
     /// Is this the secret of our commitment of that number? Answered from public points: nothing is revealed.
     pub(super) fn is_our_secret(&self, cx: &mut Cx<'_>, number: u64, secret: &[u8; 32]) -> bool {
         let point = cx.signer.per_commitment_point(self.row.keys, number);
-        SecretKey::from_slice(secret).is_ok_and(|secret| secret.public_key(SECP256K1) == point)
+        CommitmentSecret(*secret).is_of(&point)
     }
 
     /// Which HTLCs have an output.
@@ -211,7 +210,7 @@ impl Channel {
         let htlc_sigs = &mut cx.scratch.htlc_sigs;
         htlc_sigs.clear();
         htlc_sigs.extend(signed.htlc_signatures.iter());
-        let checked = commitment.check_signatures(&signed.signature, htlc_sigs);
+        let checked = cx.signer.check_signatures(self.row.keys, &commitment, &signed.signature, htlc_sigs);
         let made = signed_of(&commitment);
         cx.scratch.commitment = Some(commitment);
         checked?;
@@ -265,9 +264,8 @@ impl Channel {
             return Err(ChannelError::RevokeNotDue);
         }
         let number = self.ledger.oldest_number(Side::Remote);
-        let secret =
-            SecretKey::from_slice(&revoke.per_commitment_secret.0).map_err(|_| ChannelError::BadSecret { number })?;
-        if secret.public_key(SECP256K1) != self.remote_points.current {
+        let (secret, point) = (&revoke.per_commitment_secret, &self.remote_points.current);
+        if !cx.signer.check_secret(self.row.keys, number, secret, point) {
             return Err(ChannelError::BadSecret { number });
         }
         let next = revoke

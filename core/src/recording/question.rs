@@ -36,10 +36,12 @@ pub enum Ask {
     WalletAccounts = 0x53,
     SignPsbt = 0x54,
     Draw = 0x55,
+    CheckSignatures = 0x56,
+    CheckSecret = 0x57,
 }
 
 impl Ask {
-    const ALL: [Ask; 22] = [
+    const ALL: [Ask; 24] = [
         Ask::Ecdh,
         Ask::ChannelBasepoints,
         Ask::PerCommitmentPoint,
@@ -62,6 +64,8 @@ impl Ask {
         Ask::WalletAccounts,
         Ask::SignPsbt,
         Ask::Draw,
+        Ask::CheckSignatures,
+        Ask::CheckSecret,
     ];
 
     pub(super) fn from_tag(tag: u8) -> Option<Ask> {
@@ -79,12 +83,14 @@ impl Ask {
     /// Questions about one commitment name its number.
     fn has_number(self) -> bool {
         use Ask::{
-            CommitmentKeys, LocalSigned, PerCommitmentPoint, ReleaseSecret, RemoteRevoked, SignHtlc,
-            SignLocalCommitment, SignRemoteCommitment,
+            CheckSecret, CheckSignatures, CommitmentKeys, LocalSigned, PerCommitmentPoint, ReleaseSecret,
+            RemoteRevoked, SignHtlc, SignLocalCommitment, SignRemoteCommitment,
         };
         matches!(
             self,
-            CommitmentKeys
+            CheckSecret
+                | CheckSignatures
+                | CommitmentKeys
                 | LocalSigned
                 | PerCommitmentPoint
                 | ReleaseSecret

@@ -12,7 +12,7 @@ use super::question::{Ask, Question};
 use super::tape::Tape;
 use crate::ids::{CommitmentSecret, KeysIndex, NodeId, Sig};
 use crate::signer::{CommitmentOf, Refusal, Signer, SignerState, WalletAccounts};
-use crate::tx::{Basepoints, Claim, ClosingTx, CommitmentKeys, CommitmentTx, KeyScope, Sweep};
+use crate::tx::{Basepoints, Claim, ClosingTx, CommitmentKeys, CommitmentTx, KeyScope, SignatureError, Sweep};
 
 /// Puts what `inner` answers into a tape, and what it is asked into a digest.
 pub struct RecordingSigner<'a> {
@@ -165,6 +165,34 @@ impl Signer for RecordingSigner<'_> {
         question.digest(self.digest, &[]);
         self.record(question, |_| {});
         self.inner.forget(keys);
+    }
+
+    fn check_signatures(
+        &mut self,
+        keys: KeysIndex,
+        commitment: &CommitmentTx,
+        sig: &Sig,
+        htlc_sigs: &[Sig],
+    ) -> Result<(), SignatureError> {
+        let question = Question::of_commitment(Ask::CheckSignatures, keys, commitment.number);
+        digest_commitment(question, self.digest, commitment);
+        let result = self.inner.check_signatures(keys, commitment, sig, htlc_sigs);
+        self.record(question, |out| match &result {
+            Ok(()) => out.push(0),
+            Err(error) => {
+                out.push(1);
+                put_value(error, &mut Vec::new(), out);
+            }
+        });
+        result
+    }
+
+    fn check_secret(&mut self, keys: KeysIndex, number: u64, secret: &CommitmentSecret, point: &PublicKey) -> bool {
+        let question = Question::of_commitment(Ask::CheckSecret, keys, number);
+        question.digest(self.digest, &[&point.serialize()]);
+        let result = self.inner.check_secret(keys, number, secret, point);
+        self.record(question, |out| out.push(u8::from(result)));
+        result
     }
 
     fn local_signed(&mut self, keys: KeysIndex, number: u64) -> Result<(), Refusal> {

@@ -7,7 +7,7 @@ use bitcoin::{Psbt, Transaction};
 use leyden_core::amount::Msat;
 use leyden_core::ids::{CommitmentSecret, KeysIndex, NodeId, Sig};
 use leyden_core::signer::{CommitmentOf, KeysSigner, Refusal, Signer, SignerState, WalletAccounts};
-use leyden_core::tx::{Basepoints, Claim, ClosingTx, CommitmentKeys, CommitmentTx, KeyScope, Sweep};
+use leyden_core::tx::{Basepoints, Claim, ClosingTx, CommitmentKeys, CommitmentTx, KeyScope, SignatureError, Sweep};
 use leyden_operations::{Counts, count};
 use leyden_tests::curve::{DIRECT_PAYMENT, Operations};
 use leyden_tests::pair::Pair;
@@ -46,6 +46,9 @@ impl Signer for Counting {
             -> CommitmentKeys;
         fn track(&mut self, keys: KeysIndex, state: SignerState);
         fn forget(&mut self, keys: KeysIndex);
+        fn check_signatures(&mut self, keys: KeysIndex, commitment: &CommitmentTx, sig: &Sig, htlc_sigs: &[Sig])
+            -> Result<(), SignatureError>;
+        fn check_secret(&mut self, keys: KeysIndex, number: u64, secret: &CommitmentSecret, point: &PublicKey) -> bool;
         fn local_signed(&mut self, keys: KeysIndex, number: u64) -> Result<(), Refusal>;
         fn remote_revoked(&mut self, keys: KeysIndex, number: u64) -> Result<(), Refusal>;
         fn release_secret(&mut self, keys: KeysIndex, number: u64) -> Result<CommitmentSecret, Refusal>;
@@ -85,6 +88,8 @@ fn a_direct_payment_asks_the_signer_no_more_than_it_must() {
     // Each end signs two commitments of the peer and verifies two of its own, each with a point of its own: four sets
     // of keys, and two old commitments revoked on either side.
     let both = [
+        ("check_secret", 2),
+        ("check_signatures", 2),
         ("commitment_keys", 4),
         ("local_signed", 2),
         ("per_commitment_point", 2),
