@@ -36,6 +36,7 @@ pub(crate) fn build_onion(
     last: &FinalData,
     session_key: &[u8; 32],
     payment_hash: PaymentHash,
+    session: impl FnOnce(&[u8; 32], &[PublicKey]) -> Option<onion::Session>,
 ) -> Result<onion::Built, String> {
     let mut payloads: Vec<(PublicKey, Vec<u8>)> = Vec::with_capacity(hops.len());
     for (index, hop) in hops.iter().enumerate() {
@@ -61,7 +62,7 @@ pub(crate) fn build_onion(
         }
         payloads.push((node, bytes));
     }
-    onion::build(session_key, payloads.into_iter(), &payment_hash.0).map_err(|error| error.to_string())
+    onion::build_with(session_key, payloads.into_iter(), &payment_hash.0, session).map_err(|error| error.to_string())
 }
 
 fn copy<'r>(bytes: &[u8], room: &'r mut [u8; PAYLOADS_BYTES]) -> &'r [u8] {
@@ -373,7 +374,8 @@ impl Node {
         let packet = match (&content, raw_onion) {
             (_, Some(onion)) => *onion,
             (PartContent::Route { hops, last, session_key }, None) => {
-                build_onion(hops, last, session_key, payment_hash).map_err(SendError::Onion)?.packet
+                let session = |key: &[u8; 32], nodes: &[PublicKey]| io.signer.onion_session(key, nodes);
+                build_onion(hops, last, session_key, payment_hash, session).map_err(SendError::Onion)?.packet
             }
             (PartContent::Onion { .. }, None) => unreachable!("an onion of a client comes with the content"),
         };
@@ -414,7 +416,9 @@ impl Node {
             let onion = match origin {
                 Origin::Payment { part } => self.outgoing.part(part).and_then(|part| match &part.row.content {
                     PartContent::Route { hops, last, session_key } => {
-                        build_onion(hops, last, session_key, part.row.payment_hash).ok().map(|built| built.packet)
+                        build_onion(hops, last, session_key, part.row.payment_hash, onion::Session::new)
+                            .ok()
+                            .map(|built| built.packet)
                     }
                     PartContent::Onion { .. } => None,
                 }),
@@ -473,7 +477,7 @@ impl Node {
                 let secrets = match &row.content {
                     PartContent::Onion { shared_secrets, .. } => shared_secrets.clone(),
                     PartContent::Route { hops, last, session_key } => {
-                        build_onion(hops, last, session_key, row.payment_hash)
+                        build_onion(hops, last, session_key, row.payment_hash, onion::Session::new)
                             .map(|built| built.shared_secrets)
                             .unwrap_or_default()
                     }

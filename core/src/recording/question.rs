@@ -38,10 +38,11 @@ pub enum Ask {
     Draw = 0x55,
     CheckSignatures = 0x56,
     CheckSecret = 0x57,
+    OnionSession = 0x58,
 }
 
 impl Ask {
-    const ALL: [Ask; 24] = [
+    const ALL: [Ask; 25] = [
         Ask::Ecdh,
         Ask::ChannelBasepoints,
         Ask::PerCommitmentPoint,
@@ -66,6 +67,7 @@ impl Ask {
         Ask::Draw,
         Ask::CheckSignatures,
         Ask::CheckSecret,
+        Ask::OnionSession,
     ];
 
     pub(super) fn from_tag(tag: u8) -> Option<Ask> {
@@ -76,8 +78,8 @@ impl Ask {
 
     /// Questions about one channel name its keys.
     fn has_keys(self) -> bool {
-        use Ask::{Draw, Ecdh, SignNode, SignPsbt, SignRecoverable, WalletAccounts};
-        !matches!(self, Ecdh | SignNode | SignRecoverable | WalletAccounts | SignPsbt | Draw)
+        use Ask::{Draw, Ecdh, OnionSession, SignNode, SignPsbt, SignRecoverable, WalletAccounts};
+        !matches!(self, Ecdh | OnionSession | SignNode | SignRecoverable | WalletAccounts | SignPsbt | Draw)
     }
 
     /// Questions about one commitment name its number.

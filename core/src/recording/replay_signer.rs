@@ -13,9 +13,10 @@ use secp256k1::{Message, PublicKey};
 use super::bytes::Reader;
 use super::digest::Digester;
 use super::question::{Ask, Question};
-use super::recording_signer::{ask_keys, digest_commitment};
+use super::recording_signer::{ask_keys, digest_commitment, digest_session};
 use super::{Answer, Malformed};
 use crate::ids::{CommitmentSecret, KeysIndex, NodeId, Sig};
+use crate::onion::Session;
 use crate::signer::{CommitmentOf, Refusal, Signer, SignerState, WalletAccounts};
 use crate::tx::{
     Basepoints, Claim, ClosingTx, CommitmentKeys, CommitmentTx, HtlcKeys, KeyScope, SignatureError, Sweep,
@@ -196,6 +197,14 @@ pub(super) fn skip_answer(ask: Ask, reader: &mut Reader<'_>) -> Result<(), Malfo
         Ask::State => return reader.bytes().map(|_| ()),
         Ask::LocalSigned | Ask::RemoteRevoked => return skip_result(reader, 0),
         Ask::CheckSecret => 1,
+        Ask::OnionSession => match usize::try_from(reader.u64()?).ok().and_then(|count| count.checked_mul(32)) {
+            None => return Err(Malformed { expected: "number of shared secrets" }),
+            Some(0) => 0,
+            Some(size) => {
+                reader.take(64)?;
+                size
+            }
+        },
         Ask::CheckSignatures => match reader.u8()? {
             0 => 0,
             _ => return reader.value::<SignatureError>("reason why signatures are wrong").map(|_| ()),
@@ -299,6 +308,20 @@ impl Signer for ReplaySigner<'_> {
         let question = Question::of_channel(Ask::Forget, keys);
         question.digest(self.digest, &[]);
         self.answer(question, |_| Ok(()));
+    }
+
+    fn onion_session(&mut self, session_key: &[u8; 32], nodes: &[PublicKey]) -> Option<Session> {
+        let question = Question::of_node(Ask::OnionSession);
+        digest_session(question, self.digest, session_key, nodes);
+        let recorded = self.answer(question, |reader| match reader.u64()? {
+            0 => Ok(None),
+            count => {
+                let point = point(reader)?;
+                let shared_secrets = (0..count).map(|_| reader.array()).collect::<Result<_, _>>()?;
+                Ok(Some(Session { point, shared_secrets }))
+            }
+        });
+        self.verified(question, recorded, || Session::new(session_key, nodes)).flatten()
     }
 
     fn check_signatures(

@@ -237,6 +237,9 @@ fn ask(signer: &mut dyn Signer) -> Vec<String> {
     said.push(format!("{:?}", signer.release_secret(keys, 0)));
     said.push(format!("{:?}{:?}", signer.local_signed(keys, 2), signer.local_signed(keys, 9)));
     said.push(format!("{:?}", signer.remote_revoked(keys, 0)));
+    for (key, nodes) in [([9; 32], vec![point]), ([9; 32], vec![point, peer.htlc, point]), ([0; 32], vec![point])] {
+        said.push(format!("{:?}", signer.onion_session(&key, &nodes)));
+    }
     for secret in [CommitmentSecret([9; 32]), CommitmentSecret([8; 32])] {
         said.push(format!("{:?}", signer.check_secret(keys, 0, &secret, &point)));
     }

@@ -17,6 +17,7 @@ pub use keys_signer::KeysSigner;
 pub use refusal::Refusal;
 
 use crate::ids::{CommitmentSecret, KeysIndex, NodeId, Sig};
+use crate::onion::Session;
 use crate::tx::{Basepoints, ClosingTx, CommitmentKeys, CommitmentTx, KeyScope, SignatureError, Sweep};
 
 /// How far a channel has come, as far as it matters for what may be signed. The channel's rows hold the same facts, so
@@ -88,8 +89,13 @@ pub trait Signer {
     /// Forgets what it knows of a channel that is over; its keys can be derived again.
     fn forget(&mut self, keys: KeysIndex);
 
-    /// Are these the peer's signatures of our own commitment? That takes no secret. It is asked here because a recording
-    /// keeps all answers: a replay need not work out again what held.
+    /// What a session key makes of a route. That takes no secret of ours. It is asked here because a recording keeps all
+    /// answers: a replay need not work it out again.
+    fn onion_session(&mut self, session_key: &[u8; 32], nodes: &[PublicKey]) -> Option<Session> {
+        Session::new(session_key, nodes)
+    }
+
+    /// Are these the peer's signatures of our own commitment? That takes no secret. Asked here for the same reason.
     fn check_signatures(
         &mut self,
         _keys: KeysIndex,

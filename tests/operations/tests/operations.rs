@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use bitcoin::{Psbt, Transaction};
 use leyden_core::amount::Msat;
 use leyden_core::ids::{CommitmentSecret, KeysIndex, NodeId, Sig};
+use leyden_core::onion::Session;
 use leyden_core::signer::{CommitmentOf, KeysSigner, Refusal, Signer, SignerState, WalletAccounts};
 use leyden_core::tx::{Basepoints, Claim, ClosingTx, CommitmentKeys, CommitmentTx, KeyScope, SignatureError, Sweep};
 use leyden_operations::{Counts, count};
@@ -46,6 +47,7 @@ impl Signer for Counting {
             -> CommitmentKeys;
         fn track(&mut self, keys: KeysIndex, state: SignerState);
         fn forget(&mut self, keys: KeysIndex);
+        fn onion_session(&mut self, session_key: &[u8; 32], nodes: &[PublicKey]) -> Option<Session>;
         fn check_signatures(&mut self, keys: KeysIndex, commitment: &CommitmentTx, sig: &Sig, htlc_sigs: &[Sig])
             -> Result<(), SignatureError>;
         fn check_secret(&mut self, keys: KeysIndex, number: u64, secret: &CommitmentSecret, point: &PublicKey) -> bool;
@@ -100,7 +102,7 @@ fn a_direct_payment_asks_the_signer_no_more_than_it_must() {
     let expected = |own: &[_]| both.into_iter().chain(own.iter().copied()).collect::<BTreeMap<_, _>>();
     // The payer draws the onion's session key. The payee draws a preimage and a secret for the invoice that it signs,
     // and peels the onion once.
-    assert_eq!(pair.a.signer.calls, expected(&[("draw", 1)]), "payer");
+    assert_eq!(pair.a.signer.calls, expected(&[("draw", 1), ("onion_session", 1)]), "payer");
     assert_eq!(pair.b.signer.calls, expected(&[("draw", 2), ("sign_recoverable", 1), ("ecdh", 1)]), "payee");
 }
 
