@@ -1,4 +1,4 @@
-//! Every story of `scenarios/`, as it is written, on both wires, and in all its variants. No variant may break a
+//! Every story of `scenarios/`, those that soaking has found included, as it is written, on both wires, and in all its variants. No variant may break a
 //! promise, and told twice a story is the same.
 
 use std::path::{Path, PathBuf};
@@ -9,8 +9,11 @@ use leyden_sim::{CrashPoint, Wire};
 
 fn stories() -> Vec<(String, Story)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
-    let entries = std::fs::read_dir(&folder).expect("the scenarios are there");
-    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("it can be read").path()).collect();
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for folder in [folder.join("found"), folder] {
+        let entries = std::fs::read_dir(&folder).expect("the scenarios are there");
+        paths.extend(entries.map(|entry| entry.expect("it can be read").path()));
+    }
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "story"));
     paths.sort();
     let read = |path: PathBuf| {

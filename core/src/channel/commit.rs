@@ -8,6 +8,7 @@ use crate::ids::{BlockHeight, CommitmentSecret, Point};
 use crate::side::{PerSide, Side};
 use crate::signer::{CommitmentOf, Signer, SignerState};
 use crate::store::Table;
+use crate::tx::secrets::NUMBER_MAX;
 use crate::tx::{CommitmentHtlc, CommitmentInput, CommitmentTx, KeyScope, ObscureFactor, SignatureError, TrimRule};
 use crate::wire::{self, Message};
 
@@ -128,6 +129,10 @@ impl Channel {
 
     /// Is this the secret of our commitment of that number? Answered from public points: nothing is revealed.
     pub(super) fn is_our_secret(&self, cx: &mut Cx<'_>, number: u64, secret: &[u8; 32]) -> bool {
+        // The number is the peer's word, and no commitment has a greater one.
+        if number > NUMBER_MAX {
+            return false;
+        }
         let point = cx.signer.per_commitment_point(self.row.keys, number);
         CommitmentSecret(*secret).is_of(&point)
     }
