@@ -174,6 +174,8 @@ impl Node {
         if !self.chain.synced {
             self.chain.synced = true;
             io.note(Level::Info, "chain", format_args!("in step with the chain at block {height}"));
+            // What is broadcast a second time may have gone well the first time.
+            self.fresh_fundings.clear();
             self.wallet.rebroadcast(io.out);
         }
     }

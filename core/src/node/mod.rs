@@ -145,6 +145,8 @@ pub struct Node {
     pub(crate) transaction_queries: BTreeMap<QueryId, (RequestId, crate::wallet::TransactionsQuery)>,
     pub(crate) block_waiters: BTreeMap<RequestId, BlockHeight>,
     pub(crate) verdict_waiters: BTreeMap<bitcoin::Txid, Vec<verdicts::Waiter>>,
+    /// Fundings of ours that were broadcast once, and of which the backend has said nothing yet.
+    pub(crate) fresh_fundings: BTreeMap<bitcoin::Txid, ChannelKey>,
     pub(crate) close_waiters: BTreeMap<ChannelKey, Vec<RequestId>>,
     pub(crate) ping_waiters: BTreeMap<NodeId, VecDeque<RequestId>>,
     pub(crate) fees_collected: crate::amount::Msat,
@@ -197,6 +199,7 @@ encode_fields!(Node {
     recent as foreign_values,
     holds,
     verdict_waiters as foreign_keys,
+    fresh_fundings as foreign_keys,
     claims as foreign_keys,
 });
 

@@ -252,6 +252,7 @@ impl Node {
             transaction_queries: BTreeMap::new(),
             block_waiters: BTreeMap::new(),
             verdict_waiters: BTreeMap::new(),
+            fresh_fundings: BTreeMap::new(),
             close_waiters: BTreeMap::new(),
             ping_waiters: BTreeMap::new(),
             fees_collected: gathered.facts.fees_collected,
