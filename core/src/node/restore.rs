@@ -227,7 +227,7 @@ impl Node {
             id,
             channel_config: channel_config(&config, id),
             features: our_features(),
-            chain: Chain { tip, synced: false, feerates: None, backend: Backend::Unknown },
+            chain: Chain { tip, synced: false, feerates: None, fallback: None, backend: Backend::Unknown },
             rng: Rng::new(rng_seed),
             peers: Peers::default(),
             channels: BTreeMap::new(),

@@ -146,7 +146,7 @@ impl Node {
     }
 
     fn feerates_info(&self, style: FeerateStyle) -> FeeratesInfo {
-        let known = self.chain.feerates;
+        let known = self.chain.feerates.or(self.chain.fallback);
         let cost = |feerate: u32, weight: u64| Sat(u64::from(feerate) * weight / 1000);
         let by_purpose = known.map(|known| FeeratesByPurpose {
             opening: known.blocks_12,

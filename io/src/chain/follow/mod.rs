@@ -152,6 +152,7 @@ impl Follower {
             Health::Down(
                 Trouble::Unreachable { .. }
                     | Trouble::Slow { .. }
+                    | Trouble::Busy { .. }
                     | Trouble::Unauthorized { .. }
                     | Trouble::Starting { .. }
                     | Trouble::WrongChain { .. }
@@ -431,9 +432,7 @@ impl Follower {
 
     fn end_fees(&mut self, mempool_minimum: Option<u64>, now_ms: u64) {
         self.fees_at_ms = now_ms + FEES_INTERVAL_MS;
-        // On regtest nobody competes for blocks, and there is never an estimate.
-        let may_guess = self.network == Network::Regtest;
-        let rates = self.fees.take().and_then(|round| round.end(mempool_minimum, may_guess));
+        let rates = self.fees.take().map(|round| round.end(mempool_minimum));
         self.events.extend(rates.map(DriverEvent::Feerates));
     }
 
