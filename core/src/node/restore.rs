@@ -259,6 +259,7 @@ impl Node {
             next_query: 0,
             transaction_queries: BTreeMap::new(),
             block_waiters: BTreeMap::new(),
+            list_waiters: BTreeMap::new(),
             verdict_waiters: BTreeMap::new(),
             fresh_fundings: BTreeMap::new(),
             close_waiters: BTreeMap::new(),

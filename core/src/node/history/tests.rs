@@ -57,7 +57,7 @@ impl Rows {
 fn payments(count: u64) -> Rows {
     let mut rows = Rows::default();
     let mut number = 0;
-    let ended = |index: u64| index % 3 != 0;
+    let ended = |index: u64| !index.is_multiple_of(3);
     let mut updates: u64 = (0..count).filter(|index| ended(*index)).map(|index| index % 40 + 1).sum();
     for index in 0..count {
         let payment_hash = PaymentHash([index as u8; 32]);
@@ -162,7 +162,7 @@ fn by_their_last_change_only_those_are_numbered_that_have_changed() {
     assert_eq!(pays(&rows, None, page(ListIndex::Updated, 39, Some(2))).0, [999, 998]);
     assert_eq!(pays(&rows, Some(PayStatus::Complete), page(ListIndex::Updated, 40, Some(2))).0, [998, 996]);
     let (all, _) = pays(&rows, None, page(ListIndex::Updated, 0, None));
-    assert_eq!(all, (1..=1_000).rev().filter(|number| (number - 1) % 3 != 0).collect::<Vec<_>>());
+    assert_eq!(all, (1..=1_000).rev().filter(|number: &u64| !(number - 1).is_multiple_of(3)).collect::<Vec<_>>());
     assert_eq!(pays(&rows, Some(PayStatus::Pending), page(ListIndex::Updated, 0, None)).0, Vec::<u64>::new());
     assert_eq!(pays(&rows, Some(PayStatus::Pending), page(ListIndex::Created, 996, None)).0, [997, 1_000]);
 }
