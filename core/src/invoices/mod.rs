@@ -281,6 +281,11 @@ impl Invoices {
         Ok(())
     }
 
+    /// The last numbers of invoices, by creation and by payment, as clients count them.
+    pub fn last_numbers(&self) -> (u64, u64) {
+        (self.next_index, self.next_pay_index)
+    }
+
     /// The number of the last payment that can still be told of.
     pub fn last_pay_index(&self) -> u64 {
         self.pay_indexes.last().unwrap_or(0)

@@ -17,7 +17,8 @@ use crate::payment::incoming::{HeldPart, InvoiceTerms, PartTerms, Refused, Verdi
 use crate::payment::outgoing::Standing;
 use crate::payment::route::{FinalData, Hop};
 use crate::payment::rows::{
-    ForwardRow, ForwardState, PartContent, PartFailure, PartRow, PartState, PaymentEndRow, index_key, part_key,
+    ChangeRow, Changes, ForwardRow, ForwardState, PartContent, PartFailure, PartRow, PartState, PaymentEndRow,
+    index_key, part_key,
 };
 
 /// Everything about an HTLC that came in and waits for a decision.
@@ -232,10 +233,18 @@ impl Node {
                 self.refuse(io, arrival, &failure);
                 let state = ForwardState::Refused { code: failure.code(), at_ms: io.clock.wall.0 };
                 let index = self.forwards.draw_index();
-                let row = self.forward_row(io, arrival, next, state);
-                io.put(index_key(index), &row);
+                let mut row = self.forward_row(io, arrival, next, state);
+                self.put_ended_forward(io, index, &mut row);
             }
         }
+    }
+
+    /// Writes a forward that has ended, with the number that its end has.
+    fn put_ended_forward(&mut self, io: &mut Io<'_>, index: u64, row: &mut ForwardRow) {
+        let number = self.forwards.draw_update();
+        row.updated = Some(number);
+        io.put(index_key(index), row);
+        io.put(Changes::ForwardUpdated.key(number), &ChangeRow { head: index, part: 0 });
     }
 
     fn forward_row(&self, io: &Io<'_>, arrival: &Arrival, next: &Forward, state: ForwardState) -> ForwardRow {
@@ -249,6 +258,7 @@ impl Node {
             payment_hash: arrival.payment_hash,
             received_ms: io.clock.wall.0,
             state,
+            updated: None,
         }
     }
 
@@ -319,7 +329,7 @@ impl Node {
         if let ForwardState::Offered { channel, htlc } = row.state {
             row.state = ForwardState::Settled { channel, htlc, at_ms: io.clock.wall.0 };
             self.fees_collected += row.in_amount.saturating_sub(row.out_amount);
-            io.put(index_key(index), &*row);
+            self.put_ended_forward(io, index, &mut row);
             self.put_facts(io);
         }
     }
@@ -353,7 +363,7 @@ impl Node {
         let Some(Open { index, mut row }) = self.forwards.end(incoming) else { return };
         if let ForwardState::Offered { channel, htlc } = row.state {
             row.state = ForwardState::Failed { channel, htlc, at_ms: io.clock.wall.0 };
-            io.put(index_key(index), &*row);
+            self.put_ended_forward(io, index, &mut row);
         }
     }
 
@@ -403,8 +413,10 @@ impl Node {
             created_at_s: io.clock.wall.unix_s(),
             content,
             state: PartState::Pending { channel },
+            updated: None,
         };
         io.put(part_key(payment, number), &row);
+        io.put(Changes::PartCreated.key(number), &ChangeRow { head: payment, part: number });
         self.outgoing.begin_part(number, row);
         Ok(number)
     }
@@ -455,8 +467,8 @@ impl Node {
         let Some(row) = self.outgoing.end_part(number) else { return };
         let failure = local_failure(Failure::TemporaryChannelFailure.code(), "the connection went before it was sent");
         let state = PartState::Failed { failure, at_s: io.clock.wall.unix_s() };
-        let row = PartRow { state, ..row };
-        self.store_part(io, number, &row);
+        let mut row = PartRow { state, ..row };
+        self.store_part(io, number, &mut row);
         self.advance_payment(io, row.payment, Cue::Dropped);
     }
 
@@ -507,13 +519,16 @@ impl Node {
         }
     }
 
-    fn end_part(&mut self, io: &mut Io<'_>, number: u64, row: PartRow) {
-        self.store_part(io, number, &row);
+    fn end_part(&mut self, io: &mut Io<'_>, number: u64, mut row: PartRow) {
+        self.store_part(io, number, &mut row);
         self.advance_payment(io, row.payment, Cue::Ended(&row));
     }
 
-    fn store_part(&mut self, io: &mut Io<'_>, number: u64, row: &PartRow) {
+    fn store_part(&mut self, io: &mut Io<'_>, number: u64, row: &mut PartRow) {
+        let update = self.outgoing.draw_update();
+        row.updated = Some(update);
         io.put(part_key(row.payment, number), row);
+        io.put(Changes::PartUpdated.key(update), &ChangeRow { head: row.payment, part: number });
         self.answer_part(io, number, row);
     }
 

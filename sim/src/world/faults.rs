@@ -279,6 +279,11 @@ impl World {
         self.nodes[node].skew_ms = ms;
     }
 
+    /// From now on no mempool takes what pays less, in satoshi per 1,000 vbytes.
+    pub fn set_min_relay(&mut self, per_kvb: u64) {
+        self.chain.policy_mut().min_relay_per_kvb = per_kvb;
+    }
+
     /// Its estimates from now on.
     pub fn set_feerates(&mut self, node: NodeIndex, feerates: leyden_core::chain::Feerates) {
         self.nodes[node].feerates = feerates;
