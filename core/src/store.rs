@@ -62,13 +62,15 @@ pub enum Table {
     ClosedChannel = 24,
     /// Outputs on chain that wait to be claimed. Key: `ChannelKey`, outpoint.
     Claim = 25,
+    /// What has which number in lists by creation or by last change. Key: which list, number.
+    Change = 26,
     /// What became of hold invoices that are neither paid nor untouched. Key: created index.
-    InvoiceHold = 26,
+    InvoiceHold = 27,
 }
 
 impl Table {
     /// All tables, in the order of their numbers.
-    pub const ALL: [Table; 27] = [
+    pub const ALL: [Table; 28] = [
         Table::Node,
         Table::Channel,
         Table::Commitment,
@@ -95,6 +97,7 @@ impl Table {
         Table::PaymentHash,
         Table::ClosedChannel,
         Table::Claim,
+        Table::Change,
         Table::InvoiceHold,
     ];
 

@@ -11,6 +11,7 @@
 //! - who waits for one invoice waits for an open one.
 
 mod rows;
+mod runs;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,8 @@ use crate::payment::incoming::HeldPart;
 use crate::request::{ErrorData, RequestError, Response};
 use crate::store::{Row, RowError, Table};
 use crate::timer::Timers;
+
+use runs::Runs;
 
 pub use rows::{InvoiceEndRow, InvoiceHoldRow, InvoicePaidRow, InvoiceRow, Proof, StoredInvoice, index_key};
 
@@ -65,7 +68,7 @@ pub struct Invoices {
     by_hash: BTreeMap<PaymentHash, u64>,
     by_label: BTreeMap<LabelKey, u64>,
     expiries: BTreeSet<(u64, u64)>,
-    pay_indexes: BTreeSet<u64>,
+    pay_indexes: Runs,
     waiters: BTreeMap<RequestId, Waiter>,
     for_one: BTreeSet<(u64, RequestId)>,
     for_any: BTreeSet<RequestId>,
@@ -273,7 +276,6 @@ impl Invoices {
         let key = index_key(end.pay_index);
         out.emit(Command::Put { table: Table::InvoicePaid, key: key.as_slice(), value: &InvoicePaidRow(index) });
         let stored = StoredInvoice { row, end: Some(end), hold: None };
-        let shown = Box::new(stored.info(index, clock.wall));
         let mut woken = self.wake_one(index);
         // Whoever waits for any gets the next payment, even if it named one that is still to come: so do clients that
         // begin by asking where the present is.
@@ -281,7 +283,8 @@ impl Invoices {
         let mut replies = Replies::new();
         for request in woken {
             self.forget_request(request);
-            replies.push((request, Ok(Response::Invoice(shown.clone()))));
+            let shown = Box::new(stored.info(index, clock.wall));
+            replies.push((request, Ok(Response::Invoice(shown))));
         }
         (stored, replies)
     }
@@ -317,7 +320,7 @@ impl Invoices {
         }
         if end.is_some() {
             out.emit(Command::Delete { table: Table::InvoicePaid, key: index_key(pay_index).as_slice() });
-            self.pay_indexes.remove(&pay_index);
+            self.pay_indexes.remove(pay_index);
         }
         self.by_hash.remove(&row.payment_hash);
         self.by_label.remove(&label_key(&row.label));
@@ -359,9 +362,14 @@ impl Invoices {
         Ok(())
     }
 
+    /// The last numbers of invoices, by creation and by payment, as clients count them.
+    pub fn last_numbers(&self) -> (u64, u64) {
+        (self.next_index, self.next_pay_index)
+    }
+
     /// The number of the last payment that can still be told of.
     pub fn last_pay_index(&self) -> u64 {
-        self.pay_indexes.last().copied().unwrap_or(0)
+        self.pay_indexes.last().unwrap_or(0)
     }
 
     /// A client has gone.
@@ -429,6 +437,6 @@ impl Invoices {
         assert_eq!(self.by_hash.len(), self.by_label.len(), "a hash and a label for each");
         assert_eq!(self.waiters.len(), self.for_one.len() + self.for_any.len());
         assert!(self.for_one.iter().all(|(index, _)| self.open.contains_key(index)));
-        assert!(self.pay_indexes.last().is_none_or(|last| *last <= self.next_pay_index));
+        assert!(self.pay_indexes.last().is_none_or(|last| last <= self.next_pay_index));
     }
 }

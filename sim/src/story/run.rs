@@ -284,6 +284,7 @@ impl<'a> Telling<'a> {
                 let mempool_minimum = self.world.mempool_minimum();
                 self.world.set_feerates(*node, Feerates { mempool_minimum, ..feerates });
             }
+            Step::Habit(node, habit, percent) => self.world.takes_to(*node, *habit, *percent),
             Step::Inject(from, to, bytes) => self.world.inject(*from, *to, bytes.clone()),
             Step::Say(from, to, saying) => self.say(*from, *to, saying),
             Step::Again(from, to, message_type) => {
