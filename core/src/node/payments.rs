@@ -11,7 +11,7 @@ use crate::ids::{BlockHeight, ChannelKey, HtlcId, PaymentHash, Preimage, ShortCh
 use crate::mutation::{Mutation, is_active};
 use crate::onion::failure::Undecodable;
 use crate::onion::payload::{Final, Forward, Payload, PaymentData};
-use crate::onion::{self, Failure};
+use crate::onion::{self, Failure, PAYLOADS_BYTES};
 use crate::payment::forward::{IncomingKey, Open, Veto, Wish};
 use crate::payment::incoming::{HeldPart, InvoiceTerms, PartTerms, Refused, Verdict};
 use crate::payment::outgoing::Standing;
@@ -37,6 +37,7 @@ pub(crate) fn build_onion(
     last: &FinalData,
     session_key: &[u8; 32],
     payment_hash: PaymentHash,
+    session: impl FnOnce(&[u8; 32], &[PublicKey]) -> Option<onion::Session>,
 ) -> Result<onion::Built, String> {
     let mut payloads: Vec<(PublicKey, Vec<u8>)> = Vec::with_capacity(hops.len());
     for (index, hop) in hops.iter().enumerate() {
@@ -62,7 +63,13 @@ pub(crate) fn build_onion(
         }
         payloads.push((node, bytes));
     }
-    onion::build(session_key, payloads.into_iter(), &payment_hash.0).map_err(|error| error.to_string())
+    onion::build_with(session_key, payloads.into_iter(), &payment_hash.0, session).map_err(|error| error.to_string())
+}
+
+fn copy<'r>(bytes: &[u8], room: &'r mut [u8; PAYLOADS_BYTES]) -> &'r [u8] {
+    let copy = &mut room[..bytes.len()];
+    copy.copy_from_slice(bytes);
+    copy
 }
 
 impl Node {
@@ -75,8 +82,8 @@ impl Node {
         }
         let Some(htlc) = self.channels.get(&channel).and_then(|c| c.received(id)) else { return };
         let (amount, payment_hash, cltv_expiry) = (htlc.amount_msat, htlc.payment_hash, htlc.cltv_expiry);
-        let Detail::Received { onion, .. } = htlc.detail.clone() else { return };
-        match onion {
+        let Detail::Received { onion, .. } = &htlc.detail else { return };
+        match *onion {
             Peeled::Malformed { code, sha256_of_onion } => {
                 self.with_channel(io, channel, |c, cx| c.fail_malformed_htlc(cx, id, sha256_of_onion, code));
             }
@@ -86,7 +93,10 @@ impl Node {
                 let code = INVALID_ONION_BLINDING;
                 self.with_channel(io, channel, |c, cx| c.fail_malformed_htlc(cx, id, sha256_of_onion, code));
             }
-            Peeled::Payload { shared_secret, payload, forward } => {
+            Peeled::Payload { shared_secret, ref payload, forward } => {
+                // The channel may forget the HTLC before we are done with what its onion said.
+                let mut room = [0; PAYLOADS_BYTES];
+                let payload = copy(payload, &mut room);
                 let arrival = Arrival { channel, id, amount, payment_hash, cltv_expiry, shared_secret };
                 if !self.replays.is_new(io.out, &shared_secret, (channel, id), cltv_expiry) {
                     io.note(Level::Warn, "payment", format_args!("HTLC {channel}/{id} brings an onion seen before"));
@@ -95,7 +105,7 @@ impl Node {
                 if dust_excess {
                     return self.refuse(io, &arrival, &Failure::TemporaryChannelFailure);
                 }
-                match Payload::decode(&payload, !forward) {
+                match Payload::decode(payload, !forward) {
                     Ok(Payload::Final(last)) => self.on_final(io, &arrival, &last),
                     Ok(Payload::Forward(next)) => self.on_forward(io, &arrival, &next),
                     Ok(Payload::Blinded(blinded)) => self.refuse(io, &arrival, &blinded.refusal().failure()),
@@ -149,6 +159,7 @@ impl Node {
         let deadline = io.clock.mono.plus_ms(u64::from(self.config.mpp_timeout_s) * 1000);
         match self.incoming.part(arrival.payment_hash, part, said, terms, self.chain.height(), deadline) {
             Verdict::Hold => {}
+            Verdict::Whole => self.claim(io, arrival.payment_hash, &[part], part.amount),
             Verdict::Claim { parts, received } => self.claim(io, arrival.payment_hash, &parts, received),
             Verdict::Refuse(refused) => {
                 let failure = match refused {
@@ -373,7 +384,8 @@ impl Node {
         let packet = match (&content, raw_onion) {
             (_, Some(onion)) => *onion,
             (PartContent::Route { hops, last, session_key }, None) => {
-                build_onion(hops, last, session_key, payment_hash).map_err(SendError::Onion)?.packet
+                let session = |key: &[u8; 32], nodes: &[PublicKey]| io.signer.onion_session(key, nodes);
+                build_onion(hops, last, session_key, payment_hash, session).map_err(SendError::Onion)?.packet
             }
             (PartContent::Onion { .. }, None) => unreachable!("an onion of a client comes with the content"),
         };
@@ -416,7 +428,9 @@ impl Node {
             let onion = match origin {
                 Origin::Payment { part } => self.outgoing.part(part).and_then(|part| match &part.row.content {
                     PartContent::Route { hops, last, session_key } => {
-                        build_onion(hops, last, session_key, part.row.payment_hash).ok().map(|built| built.packet)
+                        build_onion(hops, last, session_key, part.row.payment_hash, onion::Session::new)
+                            .ok()
+                            .map(|built| built.packet)
                     }
                     PartContent::Onion { .. } => None,
                 }),
@@ -475,7 +489,7 @@ impl Node {
                 let secrets = match &row.content {
                     PartContent::Onion { shared_secrets, .. } => shared_secrets.clone(),
                     PartContent::Route { hops, last, session_key } => {
-                        build_onion(hops, last, session_key, row.payment_hash)
+                        build_onion(hops, last, session_key, row.payment_hash, onion::Session::new)
                             .map(|built| built.shared_secrets)
                             .unwrap_or_default()
                     }

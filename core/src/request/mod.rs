@@ -191,7 +191,7 @@ pub enum Response {
     /// To [`Request::WaitInvoice`], [`Request::WaitAnyInvoice`] and [`Request::DelInvoice`].
     Invoice(Box<invoice::InvoiceInfo>),
     /// To [`Request::Pay`].
-    Paid(Box<payment::Paid>),
+    Paid(payment::Paid),
     /// To [`Request::XPay`].
     XPaid(payment::XPaid),
     /// To [`Request::ListPays`].

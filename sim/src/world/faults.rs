@@ -193,9 +193,10 @@ impl World {
         self.parted.insert((a.min(b), a.max(b)));
     }
 
-    /// All that was parted may meet again; stalls, slow stores and late blocks end, and nothing waits to go wrong.
+    /// All that was parted may meet again, and bad habits are dropped; stalls, slow stores and late blocks end, and nothing waits to go wrong.
     pub fn heal(&mut self) {
         self.disarm();
+        self.habits.clear();
         self.parted.clear();
         let now_ms = self.now_ms;
         for link in self.links.values_mut() {
