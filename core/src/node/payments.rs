@@ -389,7 +389,7 @@ impl Node {
             }
             (PartContent::Onion { .. }, None) => unreachable!("an onion of a client comes with the content"),
         };
-        let number = self.outgoing.draw_part_number();
+        let number = self.outgoing.draw_part_number(payment);
         let first = content.first();
         let offer = Offer {
             amount_msat: first.amount,
@@ -416,7 +416,9 @@ impl Node {
             updated: None,
         };
         io.put(part_key(payment, number), &row);
-        io.put(Changes::PartCreated.key(number), &ChangeRow { head: payment, part: number });
+        if number != payment {
+            io.put(Changes::PartCreated.key(number), &ChangeRow { head: payment, part: number });
+        }
         self.outgoing.begin_part(number, row);
         Ok(number)
     }
