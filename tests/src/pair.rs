@@ -14,7 +14,7 @@ use leyden_core::event::{BroadcastOutcome, ChainEvent, Direction, Event, Match, 
 use leyden_core::ids::{BlockHeight, ConnId, DialId, QueryId, RequestId};
 use leyden_core::node::{Boot, Node};
 use leyden_core::request::channel::FundChannel;
-use leyden_core::request::invoice::{CreateInvoice, ExposePrivate};
+use leyden_core::request::invoice::{CreateInvoice, ExposePrivate, WantedProof};
 use leyden_core::request::payment::{FeeLimit, Pay};
 use leyden_core::request::wallet::AddressKind;
 use leyden_core::request::{AmountOrAll, Request, RequestError, Response};
@@ -302,7 +302,7 @@ impl<S: Signer> Pair<S> {
             description: String::new(),
             expiry_s: 3_600,
             fallbacks: Vec::new(),
-            preimage: None,
+            proof: WantedProof::Fresh,
             expose: ExposePrivate::Auto,
             cltv: None,
             description_hash_only: false,
