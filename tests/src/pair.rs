@@ -10,7 +10,7 @@ use leyden_core::chain::{Feerates, Tip};
 use leyden_core::clock::{Clock, Mono, Wall};
 use leyden_core::command::{Command, LoadRange, Sink};
 use leyden_core::config::{Config, Network};
-use leyden_core::event::{ChainEvent, Direction, Event, Match, NetAddr};
+use leyden_core::event::{BroadcastOutcome, ChainEvent, Direction, Event, Match, NetAddr};
 use leyden_core::ids::{BlockHeight, ConnId, DialId, QueryId, RequestId};
 use leyden_core::node::{Boot, Node};
 use leyden_core::request::channel::FundChannel;
@@ -246,8 +246,11 @@ impl<S: Signer> Pair<S> {
             channel_type: None,
         })));
         self.drain();
-        self.a.reply();
         let funding = self.a.out.broadcast.pop().expect("the funding leaves");
+        let (txid, outcome) = (funding.compute_txid(), BroadcastOutcome::Accepted);
+        self.a.step("chain", Event::Chain(ChainEvent::Broadcast { txid, outcome }));
+        self.drain();
+        self.a.reply();
         self.mine(Some(&funding));
         self.blocks(5);
     }

@@ -192,12 +192,12 @@ impl Node {
     }
 
     pub(super) fn on_feerates(&mut self, io: &mut Io<'_>, feerates: Feerates) {
-        let minimum = self.chain.feerates.map(|feerates| feerates.mempool_minimum);
         // On regtest nobody competes for blocks, and the minimum is all that anybody pays.
         if feerates.is_bare() && self.config.network != Network::Regtest {
             return self.on_no_estimates(io, feerates);
         }
         self.chain.fallback = None;
+        let minimum = self.chain.feerates.map(|feerates| feerates.mempool_minimum);
         self.chain.feerates = Some(feerates);
         if minimum.is_some_and(|minimum| minimum > feerates.mempool_minimum) {
             self.rebroadcast(io);

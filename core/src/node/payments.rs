@@ -163,9 +163,9 @@ impl Node {
         let deadline = io.clock.mono.plus_ms(u64::from(self.config.mpp_timeout_s) * 1000);
         match self.incoming.part(arrival.payment_hash, part, said, terms, self.chain.height(), deadline) {
             Verdict::Hold => {}
-            Verdict::Claim { parts, received } if is_hold => self.accept(io, arrival.payment_hash, parts, received),
             Verdict::Whole if is_hold => self.accept(io, arrival.payment_hash, vec![part], part.amount),
             Verdict::Whole => self.claim(io, arrival.payment_hash, &[part], part.amount),
+            Verdict::Claim { parts, received } if is_hold => self.accept(io, arrival.payment_hash, parts, received),
             Verdict::Claim { parts, received } => self.claim(io, arrival.payment_hash, &parts, received),
             Verdict::Refuse(refused) => {
                 let failure = match refused {
@@ -401,7 +401,7 @@ impl Node {
             }
             (PartContent::Onion { .. }, None) => unreachable!("an onion of a client comes with the content"),
         };
-        let number = self.outgoing.draw_part_number();
+        let number = self.outgoing.draw_part_number(payment);
         let first = content.first();
         let offer = Offer {
             amount_msat: first.amount,
@@ -428,7 +428,9 @@ impl Node {
             updated: None,
         };
         io.put(part_key(payment, number), &row);
-        io.put(Changes::PartCreated.key(number), &ChangeRow { head: payment, part: number });
+        if number != payment {
+            io.put(Changes::PartCreated.key(number), &ChangeRow { head: payment, part: number });
+        }
         self.outgoing.begin_part(number, row);
         Ok(number)
     }

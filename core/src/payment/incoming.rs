@@ -90,7 +90,7 @@ pub enum Refused {
 pub enum Verdict {
     /// More is to come, or the part is one of a payment that waits for a client's word.
     Hold,
-    /// This part is all of it: claim it, or [`Incoming::accept`] it.
+    /// This part is all of it: the same as [`Verdict::Claim`] with it alone.
     Whole,
     /// The sum is there: claim all of these, or [`Incoming::accept`] them.
     Claim {

@@ -139,8 +139,9 @@ pub struct Waiter {
 /// All outgoing payments in flight.
 #[derive(Debug, Default, bincode::Encode, bincode::Decode)]
 pub struct Outgoing {
-    next_payment: u64,
-    next_part: u64,
+    /// Payments and parts share their numbers: the only part of a payment has the payment's, and needs no row to be found
+    /// by it.
+    next_number: u64,
     next_update: u64,
     /// The last number of a part that there is, counted from 1: numbers may be drawn in vain.
     last_part: u64,
@@ -168,7 +169,8 @@ pub enum Standing {
 impl Outgoing {
     /// Numbers go on after the stored ones.
     pub fn restore(next_payment: u64, next_part: u64, next_update: u64) -> Outgoing {
-        Outgoing { next_payment, next_part, next_update, last_part: next_part, ..Outgoing::default() }
+        let next_number = next_payment.max(next_part);
+        Outgoing { next_number, next_update, last_part: next_part, ..Outgoing::default() }
     }
 
     /// Puts a payment back that had not ended.
@@ -189,12 +191,7 @@ impl Outgoing {
 
     /// The index that the next payment gets.
     pub fn next_index(&self) -> u64 {
-        self.next_payment
-    }
-
-    /// The number that the next part gets.
-    pub fn next_part_number(&self) -> u64 {
-        self.next_part
+        self.next_number
     }
 
     /// How many payments are in flight.
@@ -212,8 +209,8 @@ impl Outgoing {
         if self.payments.len() >= PAYMENTS_IN_FLIGHT_MAX {
             return Err(TooMany);
         }
-        let index = self.next_payment;
-        self.next_payment += 1;
+        let index = self.next_number;
+        self.next_number += 1;
         let before = self.by_hash.insert((row.payment_hash, row.group), index);
         assert!(before.is_none(), "one payment per hash and group is in flight");
         self.payments.insert(index, Payment::new(row, drive));
@@ -240,10 +237,15 @@ impl Outgoing {
         (self.last_part, self.next_update)
     }
 
-    /// A number for the next part. The HTLC is offered with it, before the part is registered.
-    pub fn draw_part_number(&mut self) -> u64 {
-        let number = self.next_part;
-        self.next_part += 1;
+    /// A number for the next part of a payment in flight. The HTLC is offered with it, before the part is registered.
+    /// It is the payment's own, if that was the last one given: numbers tell in which order parts came to be.
+    pub fn draw_part_number(&mut self, payment: u64) -> u64 {
+        let is_first = self.payments.get(&payment).is_some_and(|payment| payment.parts.is_empty());
+        if is_first && self.next_number == payment + 1 {
+            return payment;
+        }
+        let number = self.next_number;
+        self.next_number += 1;
         number
     }
 

@@ -314,7 +314,7 @@ impl RowValue for ForwardRow {
 /// out of them, so the last number given is known after a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Changes {
-    /// Parts, as they came to be: they stand with their payments.
+    /// Parts, as they came to be: they stand with their payments. Those that have their payment's number are not here.
     PartCreated = 0,
     /// Parts, as they ended.
     PartUpdated = 1,

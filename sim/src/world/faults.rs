@@ -213,8 +213,7 @@ impl World {
         self.dials.get(&(node, other)).copied().unwrap_or_default()
     }
 
-    /// All that was parted may meet again, and bad habits are dropped; stalls, slow stores and late blocks end, and
-    /// nothing waits to go wrong.
+    /// All that was parted may meet again, and bad habits are dropped; stalls, slow stores and late blocks end, and nothing waits to go wrong.
     pub fn heal(&mut self) {
         self.disarm();
         self.habits.clear();

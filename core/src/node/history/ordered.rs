@@ -4,6 +4,9 @@
 //! Rows of [`Table::Change`], or of [`Table::InvoicePaid`], say what has which number. A window of these is read from
 //! where the client wants to begin, then what they name, one after the other, until there are as many as the client
 //! asked for: a page costs what is on it, however long the list. Each read is a turn of its own.
+//!
+//! Parts by creation are in two places: most have the number of their payment, the others have rows. Both are read, and
+//! go on from where the shorter window ends.
 
 use std::collections::VecDeque;
 
@@ -30,6 +33,8 @@ struct Item {
 
 #[derive(bincode::Encode, bincode::Decode)]
 enum Stage {
+    /// Payments come next, from this key: the first part of each may have its number.
+    Payments { from: Vec<u8> },
     /// Numbers come next, from this key.
     Numbers { from: Vec<u8> },
     /// What this one is made of comes next.
@@ -44,8 +49,10 @@ pub(super) struct Ordered {
     listing: Listing,
     stage: Stage,
     items: VecDeque<Item>,
-    /// Where the numbers after the window begin, if there are any.
-    more: Option<Vec<u8>>,
+    /// The window's first number.
+    start: u64,
+    /// The last number up to which nothing is missing in the window, if there are more.
+    bound: Option<u64>,
     found: Found,
 }
 
@@ -64,15 +71,34 @@ impl Ordered {
         let found = Found::new(&listing);
         // Clients count from 1; numbers of payments of invoices do so themselves.
         let start = listing.page().start;
-        let from = match numbers(&listing).1 {
-            Some(changes) => changes.key(start.saturating_sub(1)),
-            None => invoices::index_key(start),
+        let start = match numbers(&listing).1 {
+            Some(_) => start.saturating_sub(1),
+            None => start,
         };
-        let stage = match listing.page().limit {
-            Some(0) => Stage::Done,
-            _ => Stage::Numbers { from: from.as_slice().to_vec() },
+        let is_empty = listing.page().limit == Some(0);
+        let mut list = Ordered { listing, stage: Stage::Done, items: VecDeque::new(), start, bound: None, found };
+        if !is_empty {
+            list.begin_window();
+        }
+        list
+    }
+
+    fn begin_window(&mut self) {
+        self.bound = None;
+        match numbers(&self.listing).1 {
+            Some(Changes::PartCreated) => {
+                self.stage = Stage::Payments { from: index_key(self.start).as_slice().to_vec() };
+            }
+            _ => self.begin_numbers(),
+        }
+    }
+
+    fn begin_numbers(&mut self) {
+        let from = match numbers(&self.listing).1 {
+            Some(changes) => changes.key(self.start),
+            None => invoices::index_key(self.start),
         };
-        Ordered { listing, stage, items: VecDeque::new(), more: None, found }
+        self.stage = Stage::Numbers { from: from.as_slice().to_vec() };
     }
 
     /// How long the answer is.
@@ -96,6 +122,7 @@ impl Ordered {
     /// Which rows come next: table, first key, at most so many.
     pub(super) fn wanted(&self) -> Option<(Table, &Vec<u8>, usize)> {
         match &self.stage {
+            Stage::Payments { from } => Some((Table::Payment, from, self.window())),
             Stage::Numbers { from } => Some((numbers(&self.listing).0, from, self.window())),
             Stage::Item { spans, .. } => {
                 let span = spans.front().expect("an item without rows to read is done");
@@ -108,6 +135,13 @@ impl Ordered {
     /// Takes in what was wanted.
     pub(super) fn take(&mut self, rows: &[Row<'_>], wall: Wall) {
         match std::mem::replace(&mut self.stage, Stage::Done) {
+            Stage::Payments { .. } => {
+                let read = |row: &Row<'_>| row.key_array().ok().map(u64::from_be_bytes);
+                let item = |number| Item { order: number, what: ChangeRow { head: number, part: number } };
+                self.items.extend(rows.iter().map_while(read).map(item));
+                self.cut(rows.len(), rows.len());
+                self.begin_numbers();
+            }
             Stage::Numbers { .. } => {
                 self.take_numbers(rows);
                 self.next();
@@ -138,7 +172,7 @@ impl Ordered {
     }
 
     fn take_numbers(&mut self, rows: &[Row<'_>]) {
-        let (table, changes) = numbers(&self.listing);
+        let changes = numbers(&self.listing).1;
         let read = |row: &Row<'_>| match changes {
             Some(changes) => Some(Item { order: changes.number(row.key)?, what: row.decode().ok()? }),
             None => {
@@ -147,10 +181,20 @@ impl Ordered {
                 Some(Item { order, what: ChangeRow { head, part: 0 } })
             }
         };
-        let items = rows.iter().map_while(read);
-        self.items.extend(items);
-        let is_whole = self.items.len() == rows.len() && rows.len() >= self.window();
-        self.more = rows.last().filter(|row| is_whole && row.table == table).map(|row| after(row.key));
+        let before = self.items.len();
+        self.items.extend(rows.iter().map_while(read));
+        self.cut(rows.len(), self.items.len() - before);
+        let bound = self.bound.unwrap_or(u64::MAX);
+        self.items.retain(|item| item.order <= bound);
+        self.items.make_contiguous().sort_unstable_by_key(|item| item.order);
+    }
+
+    /// So many rows were read, and so many of them belong here: if that was as much as could be, there may be more.
+    fn cut(&mut self, read: usize, belonging: usize) {
+        if read >= self.window() && belonging == read {
+            let last = self.items.back().map(|item| item.order);
+            self.bound = self.bound.into_iter().chain(last).min();
+        }
     }
 
     /// On to the next item, or to more of them.
@@ -164,8 +208,9 @@ impl Ordered {
                 self.stage = Stage::Item { item, spans, rows: Vec::new() };
             }
             None => {
-                if let Some(from) = self.more.take() {
-                    self.stage = Stage::Numbers { from };
+                if let Some(bound) = self.bound.take() {
+                    self.start = bound.saturating_add(1);
+                    self.begin_window();
                 }
             }
         }

@@ -108,7 +108,9 @@ fn payments(count: u64) -> Rows {
                 updates -= 1;
                 rows.put(Changes::PartUpdated.key(updates), &what);
             }
-            rows.put(Changes::PartCreated.key(number), &what);
+            if number != index {
+                rows.put(Changes::PartCreated.key(number), &what);
+            }
             rows.put(part_key(index, number), &part);
             number += 1;
         }
@@ -179,7 +181,7 @@ fn parts_have_numbers_of_their_own() {
         };
     let (found, read) = list(page(ListIndex::Created, 4_000, Some(3)));
     assert_eq!(found.iter().map(|(created, _)| *created).collect::<Vec<_>>(), [4_000, 4_001, 4_002]);
-    assert_eq!(read, 9, "a number, a payment and a part for each");
+    assert!(read <= 12, "{read} rows: a number, a payment and a part for each");
     assert!(list(Page::default()).0.windows(2).all(|pair| pair[0].0 + 1 == pair[1].0));
     let (found, read) = list(page(ListIndex::Updated, 1_000, Some(3)));
     assert_eq!(found.iter().map(|(_, updated)| *updated).collect::<Vec<_>>(), [Some(1_000), Some(1_001), Some(1_002)]);
@@ -241,4 +243,78 @@ fn rows_of_the_first_version_have_no_number_by_change() {
     let row = Row { table: Table::Part, key: &[], value: bytes };
     let part: PartRow = row.decode().expect("old rows are read");
     assert_eq!((part.payment, part.updated), (0, None));
+}
+
+/// A payment's only part has the payment's number and no row that says so; the others have.
+#[test]
+fn parts_that_have_their_payments_number_stand_among_the_others() {
+    let mut rows = Rows::default();
+    let mut put = |payment: u64, number: u64| {
+        let hop = Hop {
+            node_id: NodeId([2; 33]),
+            short_channel_id: ShortChannelId(1),
+            amount: Msat(1),
+            cltv_expiry: BlockHeight(1),
+        };
+        let row = PaymentRow {
+            payment_hash: PaymentHash([1; 32]),
+            group: payment,
+            destination: None,
+            amount: None,
+            created_at_s: 0,
+            label: None,
+            bolt11: None,
+            description: None,
+        };
+        rows.put(index_key(payment), &row);
+        let part = PartRow {
+            payment,
+            payment_hash: row.payment_hash,
+            group: payment,
+            part_id: number,
+            created_at_s: 0,
+            content: PartContent::Route { hops: vec![hop], last: FinalData::default(), session_key: [0; 32] },
+            state: PartState::Pending { channel: ChannelKey(0) },
+            updated: None,
+        };
+        rows.put(part_key(payment, number), &part);
+        if number != payment {
+            rows.put(Changes::PartCreated.key(number), &ChangeRow { head: payment, part: number });
+        }
+    };
+    // Every fifth payment has three parts more, the last of them much later.
+    let mut number = 0;
+    let mut late = Vec::new();
+    while number < 1_000 {
+        let payment = number;
+        put(payment, number);
+        number += 1;
+        if payment % 5 == 0 {
+            put(payment, number);
+            put(payment, number + 1);
+            number += 2;
+            late.push(payment);
+        }
+        if late.len() == 20 {
+            for payment in late.drain(..) {
+                put(payment, number);
+                number += 1;
+            }
+        }
+    }
+    let list = |start, limit| {
+        let page = page(ListIndex::Created, start, limit);
+        match rows.list(Listing::SendPays(ListPays { invoice: None, payment_hash: None, status: None, page })) {
+            (Response::SendPays(parts), read) => {
+                (parts.iter().map(|part| part.created_index).collect::<Vec<_>>(), read)
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(list(1, None).0, (1..=number).collect::<Vec<_>>(), "each once, and in order");
+    for start in 1..number {
+        let (found, read) = list(start, Some(5));
+        assert_eq!(found, (start..=number).take(5).collect::<Vec<_>>());
+        assert!(read <= 60, "{read} rows for five parts");
+    }
 }
