@@ -55,6 +55,9 @@ impl fmt::Display for Story {
         for channel in &self.channels {
             writeln!(f, "channel {}", Named(self, channel))?;
         }
+        for (node, amount) in &self.coins {
+            writeln!(f, "coins {} {}sat", self.name(*node), amount.0)?;
+        }
         self.steps.iter().try_for_each(|step| writeln!(f, "{}", Named(self, step)))
     }
 }
@@ -90,6 +93,7 @@ impl fmt::Display for Named<'_, Step> {
             Step::Cut(a, b) => write!(f, "cut {} {}", name(a), name(b)),
             Step::Stall(a, b, ms) => write!(f, "stall {} {} {ms}ms", name(a), name(b)),
             Step::Part(a, b) => write!(f, "part {} {}", name(a), name(b)),
+            Step::Meet(a, b) => write!(f, "meet {} {}", name(a), name(b)),
             Step::Heal => write!(f, "heal"),
             Step::Must(trigger) => write!(f, "when {}", Named(story, trigger)),
             Step::Arm(trigger) => write!(f, "perhaps {}", Named(story, trigger)),

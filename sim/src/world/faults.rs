@@ -193,6 +193,11 @@ impl World {
         self.parted.insert((a.min(b), a.max(b)));
     }
 
+    /// Two that were parted can reach each other again.
+    pub fn meet(&mut self, a: NodeIndex, b: NodeIndex) {
+        self.parted.remove(&(a.min(b), a.max(b)));
+    }
+
     /// All that was parted may meet again; stalls, slow stores and late blocks end, and nothing waits to go wrong.
     pub fn heal(&mut self) {
         self.disarm();
