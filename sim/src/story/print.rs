@@ -26,6 +26,11 @@ impl fmt::Display for Count {
 struct Named<'a, T>(&'a Story, &'a T);
 
 impl Story {
+    /// A step as a line.
+    pub fn line(&self, step: &Step) -> String {
+        Named(self, step).to_string()
+    }
+
     fn name(&self, node: NodeIndex) -> &str {
         &self.names[node]
     }
