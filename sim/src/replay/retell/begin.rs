@@ -6,7 +6,7 @@ use leyden_core::amount::{Msat, Sat};
 use leyden_core::chain::FEERATE_FLOOR_PER_KW;
 use leyden_core::clock::Clock;
 use leyden_core::command::{Command, Sink};
-use leyden_core::config::{ChannelConfig, Network};
+use leyden_core::config::{ChannelConfig, Config, Network};
 use leyden_core::event::Event;
 use leyden_core::ids::{ChannelId, ConnId, NodeId, PaymentHash, RequestId};
 use leyden_core::node::Node;
@@ -100,16 +100,31 @@ impl Beginning {
             NodeOption::DustLimitSat => config.dust_limit.0,
             NodeOption::MinimumDepth => u64::from(config.minimum_depth),
             NodeOption::ReserveMillionths => u64::from(config.reserve_millionths),
-            NodeOption::DustExposureMsat | NodeOption::MppTimeoutS | NodeOption::StaticRemotekey => 0,
+            NodeOption::DustExposureMsat => config.dust_exposure_max.0,
+            NodeOption::MppTimeoutS => u64::from(Config::default_for(Network::Regtest).mpp_timeout_s),
+            NodeOption::StaticRemotekey => 0,
         };
         if value != usual {
             self.options.entry((node, key(option))).or_insert(value);
         }
     }
 
-    /// So deep this node wants the funding of channels.
-    pub(super) fn depth(&mut self, node: NodeIndex, blocks: u32) {
-        self.option(node, NodeOption::MinimumDepth, u64::from(blocks));
+    /// What the operator of a node that has recorded wants.
+    pub(super) fn config(&mut self, node: NodeIndex, config: &Config) {
+        let ChannelConfig { minimum_depth, dust_limit, reserve_millionths, htlc_minimum, .. } = config.channel;
+        let ChannelConfig { dust_exposure_max, fee_base_msat, fee_proportional_millionths, .. } = config.channel;
+        let all = [
+            (NodeOption::FeeBaseMsat, u64::from(fee_base_msat)),
+            (NodeOption::FeeMillionths, u64::from(fee_proportional_millionths)),
+            (NodeOption::CltvExpiryDelta, u64::from(config.channel.cltv_expiry_delta)),
+            (NodeOption::HtlcMinimumMsat, htlc_minimum.0),
+            (NodeOption::DustLimitSat, dust_limit.0),
+            (NodeOption::DustExposureMsat, dust_exposure_max.0),
+            (NodeOption::MinimumDepth, u64::from(minimum_depth)),
+            (NodeOption::MppTimeoutS, u64::from(config.mpp_timeout_s)),
+            (NodeOption::ReserveMillionths, u64::from(reserve_millionths)),
+        ];
+        all.into_iter().for_each(|(option, value)| self.option(node, option, value));
     }
 
     /// Channels that this node opens have no anchors.
@@ -117,26 +132,21 @@ impl Beginning {
         self.option(node, NodeOption::StaticRemotekey, 1);
     }
 
-    /// What a node asks of its peers and for its work, as one of its channels shows it.
-    pub(super) fn wishes(&mut self, of: NodeIndex, peer: NodeIndex, channel: &PeerChannel) {
-        for (node, side, policy) in
-            [(of, Side::Local, Some(channel.policy_local)), (peer, Side::Remote, channel.policy_remote)]
-        {
-            if let Some(policy) = policy {
-                self.option(node, NodeOption::FeeBaseMsat, policy.fee_base_msat.0);
-                self.option(node, NodeOption::FeeMillionths, u64::from(policy.fee_proportional_millionths));
-                self.option(node, NodeOption::CltvExpiryDelta, u64::from(policy.cltv_expiry_delta));
-            }
-            self.option(node, NodeOption::HtlcMinimumMsat, channel.htlc_minimum_msat[side].0);
-            self.option(node, NodeOption::DustLimitSat, channel.dust_limit_sat[side].0);
-            // What one side must keep, the other has asked for; a dust limit may have raised it.
-            let (kept, least) = (channel.reserve_sat[!side].0, channel.dust_limit_sat.local.0);
-            let total_sat = (channel.total_msat.0 / 1_000).max(1);
-            let usual = u64::from(ChannelConfig::default_for(Network::Regtest).reserve_millionths);
-            let is_usual = kept.abs_diff(total_sat * usual / 1_000_000) <= 1;
-            if !is_usual && kept > least.max(channel.dust_limit_sat.remote.0) {
-                self.option(node, NodeOption::ReserveMillionths, (kept * 1_000_000).div_ceil(total_sat));
-            }
+    /// What a peer that has not recorded asks for, as a channel with it shows it.
+    pub(super) fn wishes(&mut self, node: NodeIndex, channel: &PeerChannel) {
+        if let Some(policy) = channel.policy_remote {
+            self.option(node, NodeOption::FeeBaseMsat, policy.fee_base_msat.0);
+            self.option(node, NodeOption::FeeMillionths, u64::from(policy.fee_proportional_millionths));
+            self.option(node, NodeOption::CltvExpiryDelta, u64::from(policy.cltv_expiry_delta));
+        }
+        self.option(node, NodeOption::HtlcMinimumMsat, channel.htlc_minimum_msat.remote.0);
+        self.option(node, NodeOption::DustLimitSat, channel.dust_limit_sat.remote.0);
+        // What we must keep, the peer has asked for; a dust limit may have raised it.
+        let (kept, total_sat) = (channel.reserve_sat.local.0, (channel.total_msat.0 / 1_000).max(1));
+        let usual = u64::from(ChannelConfig::default_for(Network::Regtest).reserve_millionths);
+        let is_usual = kept.abs_diff(total_sat * usual / 1_000_000) <= 1;
+        if !is_usual && kept > channel.dust_limit_sat.local.0.max(channel.dust_limit_sat.remote.0) {
+            self.option(node, NodeOption::ReserveMillionths, (kept * 1_000_000).div_ceil(total_sat));
         }
     }
 
@@ -163,7 +173,6 @@ impl Beginning {
         if !channel.peer_connected {
             self.apart.insert((of.min(peer), of.max(peer)));
         }
-        self.wishes(of, peer, channel);
         if !first {
             return;
         }

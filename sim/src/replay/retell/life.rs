@@ -70,8 +70,6 @@ pub(super) enum Deed {
     Clock(i64),
     /// A peer that has not recorded opens a channel.
     Opening(NodeId, u64, u64),
-    /// So deep this node wants a channel's funding.
-    Depth(u32),
 }
 
 /// What one process of one node took in and did.
@@ -168,7 +166,6 @@ impl Life {
             Message::OpenChannel(open) if !is_sent => {
                 self.deed(Deed::Opening(peer, open.funding_satoshis.0, open.push_msat.0));
             }
-            Message::AcceptChannel(accept) if is_sent => self.deed(Deed::Depth(accept.minimum_depth)),
             _ => {}
         }
     }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Plot;
-use super::life::{Life, LinkEnd, Said};
+use super::life::{Deed, Life, LinkEnd, Said};
 use super::plot::Rank;
 use crate::net::NodeIndex;
 use crate::story::Step;
@@ -18,6 +18,10 @@ const SAME_LINK_MS: i64 = 10_000;
 const UNTOLD_MS: i64 = 2_000;
 /// A message that takes so much longer than others was held up.
 const HELD_UP_MS: i64 = 100;
+/// A store that is not slow takes less for a commit.
+const SLOW_STORE_MS: i64 = 20;
+/// A message that was sent so much longer before a connection ended than others take, and never came, was held up.
+const LOST_MS: i64 = 20;
 /// Clocks are read once per turn, and rounded.
 const ROUNDING_MS: i64 = 1;
 
@@ -74,7 +78,8 @@ pub(super) fn align_clocks(lives: &mut [Life], index: &BTreeMap<leyden_core::ids
                 if let (false, Some(there), Some(back)) =
                     (ahead.contains_key(&other), delays.get(&(node, other)), delays.get(&(other, node)))
                 {
-                    let by = (there - back) / 2;
+                    // Only what cannot be is corrected: messages may well take longer one way than the other.
+                    let by = if *there < 0 || *back < 0 { (there - back) / 2 } else { 0 };
                     ahead.insert(other, ahead[&node] + if by.abs() > SAME_CLOCK_MS { by } else { 0 });
                     queue.push(other);
                 }
@@ -146,11 +151,13 @@ pub(super) struct Links<'a> {
     pub(super) index: &'a BTreeMap<leyden_core::ids::NodeId, NodeIndex>,
     pub(super) joined: &'a [Joined],
     pub(super) latency_ms: i64,
+    /// What else the messages of a node wait for: its store.
+    pub(super) slow_ms: BTreeMap<NodeIndex, i64>,
     /// When the last recording ends.
     pub(super) ends_ms: i64,
 }
 
-/// How long messages take, as most do.
+/// How long messages take that nothing holds up.
 pub(super) fn latency_ms(lives: &[Life], joined: &[Joined]) -> i64 {
     let mut delays = Vec::new();
     for Joined { ends } in joined {
@@ -161,7 +168,28 @@ pub(super) fn latency_ms(lives: &[Life], joined: &[Joined]) -> i64 {
         }
     }
     delays.sort_unstable();
-    delays.get(delays.len() / 2).map_or(10, |middle| (*middle).clamp(1, 10_000))
+    delays.get(delays.len() / 10).map_or(10, |middle| (*middle).clamp(1, 10_000))
+}
+
+/// Nodes whose messages all take longer than those of others: their stores are slow.
+pub(super) fn slow_stores(lives: &[Life], joined: &[Joined], latency_ms: i64) -> BTreeMap<NodeIndex, i64> {
+    let mut delays: BTreeMap<NodeIndex, Vec<i64>> = BTreeMap::new();
+    for Joined { ends } in joined {
+        for (from, to) in [(ends[0], ends[1]), (ends[1], ends[0])] {
+            let (sent, received) = (&lives[from.0].links[from.1].sent, &lives[to.0].links[to.1].received);
+            let (pairs, _) = arrived(sent, received);
+            // Pings write nothing.
+            let pairs = pairs.iter().filter(|(from, _)| !matches!(sent[*from].message_type, 16..=19));
+            let of = delays.entry(lives[from.0].node).or_default();
+            of.extend(pairs.map(|(from, to)| received[*to].at_ms - sent[*from].at_ms - latency_ms));
+        }
+    }
+    let slow = |(node, mut delays): (NodeIndex, Vec<i64>)| {
+        delays.sort_unstable();
+        let usual = *delays.get(delays.len() / 4)?;
+        (usual > SLOW_STORE_MS).then_some((node, usual))
+    };
+    delays.into_iter().filter_map(slow).collect()
 }
 
 impl Links<'_> {
@@ -316,6 +344,8 @@ impl Links<'_> {
         }
         let latest_ms = next_ms.unwrap_or(i64::MAX);
         let dies_ms = match noticed_ms {
+            // Whoever lives takes in blocks.
+            Some(noticed_ms) if self.missed_block_ms(life).is_some_and(|block_ms| block_ms < noticed_ms) => life.ended_ms,
             Some(noticed_ms) => (noticed_ms - self.latency_ms).max(life.ended_ms),
             None if life.is_stopped || next_ms.is_none() => life.ended_ms,
             None => breaks.iter().map(|(at_ms, _)| *at_ms).max().unwrap_or(life.ended_ms).max(life.ended_ms),
@@ -324,6 +354,7 @@ impl Links<'_> {
         for (at_ms, peer) in breaks {
             plot.step(at_ms, Rank::Break, Step::Cut(node, peer));
         }
+        let rank = if dies_ms == life.ended_ms { Rank::DieAfter } else { Rank::Die };
         let is_at_once = next_ms.is_some_and(|next_ms| next_ms - dies_ms <= ROUNDING_MS);
         if life.is_stopped {
             plot.step(life.ended_ms, Rank::Ask, Step::Stop(node));
@@ -334,13 +365,20 @@ impl Links<'_> {
             // It ended in a turn that never happened.
             plot.step(dies_ms - 1, Rank::Arm, Step::CrashAt(node, 0, CrashPoint::BeforeCommit));
         } else if is_at_once {
-            plot.step(dies_ms, Rank::Die, Step::Crash(node));
+            plot.step(dies_ms, rank, Step::Crash(node));
         } else {
-            plot.step(dies_ms, Rank::Die, Step::Halt(node));
+            plot.step(dies_ms, rank, Step::Halt(node));
         }
         if let Some(next_ms) = next_ms.filter(|_| !is_at_once || life.is_stopped) {
             plot.step(next_ms, Rank::Start, Step::Start(node));
         }
+    }
+
+    /// When the first block was found that this process did not live to see.
+    fn missed_block_ms(&self, life: &Life) -> Option<i64> {
+        let blocks = self.lives.iter().filter(|other| other.node != life.node).flat_map(|other| &other.deeds);
+        let found = blocks.filter(|(at_ms, deed)| matches!(deed, Deed::Block(..)) && *at_ms > life.ended_ms);
+        found.map(|(at_ms, _)| *at_ms).min()
     }
 
     /// Was something on its way to this process that would have come at this moment?
@@ -361,9 +399,17 @@ impl Links<'_> {
         let mut held = Vec::new();
         for (from, to) in [(joined.ends[0], joined.ends[1]), (joined.ends[1], joined.ends[0])] {
             let (sent, received) = (&self.link(from).sent, &self.link(to).received);
-            let (pairs, _) = arrived(sent, received);
+            let (pairs, first_lost) = arrived(sent, received);
             let times = pairs.iter().map(|(from, to)| (sent[*from].at_ms, received[*to].at_ms));
-            held.extend(times.filter(|(sent_ms, came_ms)| came_ms - sent_ms > self.latency_ms + HELD_UP_MS));
+            // What had not come when the connection ended was held up until then.
+            let ends_ms = self.closed_ms(to).or(self.closed_ms(from)).unwrap_or(i64::MIN);
+            let slow_ms = self.slow_ms.get(&self.lives[from.0].node).copied().unwrap_or(0);
+            let usual_ms = self.latency_ms + slow_ms;
+            held.extend(times.filter(|(sent_ms, came_ms)| came_ms - sent_ms > usual_ms + HELD_UP_MS));
+            // A recording that ends early says nothing of what came behind its end.
+            let seen_ms = ends_ms.min(self.lives[to.0].ended_ms);
+            let lost = sent[first_lost..].iter().filter(|said| seen_ms - said.at_ms > usual_ms + LOST_MS);
+            held.extend(lost.map(|said| (said.at_ms, ends_ms + usual_ms + LOST_MS)));
         }
         held.sort_unstable();
         let nodes = joined.ends.map(|end| self.lives[end.0].node);

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use leyden_core::clock::Wall;
+use leyden_core::config::Config;
 use leyden_core::ids::NodeId;
 use leyden_core::node::Node;
 use leyden_core::recording::RecordedTurn;
@@ -23,8 +24,8 @@ use leyden_core::request::channel::PeerChannel;
 pub use self::pays::{End, Paid};
 
 use self::begin::{Beginning, channels_of, connections_of};
-use self::life::{Deed, Life};
-use self::links::{Links, align_clocks, join, latency_ms};
+use self::life::Life;
+use self::links::{Links, align_clocks, join, latency_ms, slow_stores};
 use self::pays::Pays;
 use self::plot::{Plot, Rank};
 use super::engine::Replay;
@@ -70,6 +71,7 @@ pub struct Tape {
 
 /// What is known of a node at the beginning.
 struct Known {
+    config: Config,
     channels: Vec<PeerChannel>,
     height: u32,
 }
@@ -200,7 +202,7 @@ fn gather(
 
 fn know(node: &Node, turn: &RecordedTurn<'_>) -> Known {
     let height = node.tip().map_or(0, |tip| tip.height.0);
-    Known { channels: channels_of(node, turn.clock), height }
+    Known { config: node.config().clone(), channels: channels_of(node, turn.clock), height }
 }
 
 /// All ids that the story has a node for: those that have recorded, and their peers.
@@ -246,19 +248,24 @@ fn assemble(
         }
     }
     for (one, life) in gathered.iter().zip(&lives) {
-        for channel in &one.last {
-            start.wishes(life.node, index[&channel.peer_id], channel);
-        }
-        for (_, deed) in &life.deeds {
-            if let Deed::Depth(blocks) = deed {
-                start.depth(life.node, *blocks);
+        for channel in one.known.iter().flat_map(|known| &known.channels).chain(&one.last) {
+            let peer = index[&channel.peer_id];
+            if peer >= nodes.len() {
+                start.wishes(peer, channel);
             }
+        }
+        if let Some(known) = &one.known {
+            start.config(life.node, &known.config);
         }
     }
     let mut plot = Plot::default();
     let joined = join(&lives, &index);
     let latency = latency_ms(&lives, &joined);
-    Links { lives: &lives, index: &index, joined: &joined, latency_ms: latency, ends_ms }.tell(&mut plot);
+    let slow_ms = slow_stores(&lives, &joined, latency);
+    for (node, ms) in &slow_ms {
+        plot.step(begins_ms, Rank::Surroundings, Step::SlowStore(*node, *ms as u64));
+    }
+    Links { lives: &lives, index: &index, joined: &joined, latency_ms: latency, slow_ms, ends_ms }.tell(&mut plot);
     for (a, b) in &start.apart {
         plot.step(begins_ms, Rank::Part, Step::Part(*a, *b));
         let first = joined.iter().map(|joined| joined.ends.map(|end| &lives[end.0].links[end.1])).filter(|ends| {

@@ -98,12 +98,12 @@ impl Pays<'_> {
         self.lives.iter().flat_map(|life| life.adds.iter().map(|add| (life.node, add)))
     }
 
-    /// How the HTLCs of a payment ended, by the word of whoever saw it.
-    fn end_of(&self, hash: PaymentHash, reply: Option<End>) -> End {
+    /// How a payment ended, by the word of its payer, or of whoever saw its HTLCs if the payer has not recorded.
+    fn end_of(&self, hash: PaymentHash, from: NodeIndex, reply: Option<End>) -> End {
         // What one node offers and what it is offered have ids of their own, and both ends of a channel tell of them.
         let ids: BTreeSet<(NodeIndex, ChannelId, u64, bool)> = self
             .adds()
-            .filter(|(_, add)| add.hash == hash)
+            .filter(|(of, add)| add.hash == hash && (*of == from || from >= self.recorded))
             .map(|(of, add)| (of, add.channel, add.id, add.is_sent))
             .collect();
         // The end of an HTLC comes from where it went.
@@ -262,7 +262,7 @@ impl Pays<'_> {
         let mut named: BTreeMap<PaymentHash, String> = BTreeMap::new();
         for wish in &wishes {
             let Wish { at_ms, from, to, amount, part, is_route, hash, reply } = *wish;
-            let end = self.end_of(hash, reply);
+            let end = self.end_of(hash, from, reply);
             let made = invoices.get(&hash).filter(|made| made.at_ms >= self.begins_ms && made.by == to);
             let is_deleted = made.is_some_and(|made| made.deleted_ms.is_some_and(|deleted_ms| deleted_ms <= at_ms));
             let left = self.adds().any(|(_, add)| add.hash == hash);

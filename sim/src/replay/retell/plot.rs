@@ -56,6 +56,8 @@ impl Plot {
         let mut now_ms = begins_ms;
         let mut last: Option<(i64, Rank)> = None;
         for (at_ms, rank, step) in self.steps {
+            // What waits for something is set up just before it.
+            let at_ms = if rank == Rank::Arm { at_ms.max(begins_ms.min(at_ms + 1)) } else { at_ms };
             if at_ms < begins_ms {
                 continue;
             }
@@ -68,6 +70,10 @@ impl Plot {
             }
             if matches!(step, Step::Mine(_)) {
                 now_ms += BLOCK_MS;
+                if let Some((_, Step::Mine(count))) = told.last_mut() {
+                    *count += 1;
+                    continue;
+                }
             }
             last = Some((at_ms, rank));
             told.push((at_ms, step));
