@@ -18,6 +18,8 @@ const SAME_LINK_MS: i64 = 10_000;
 const UNTOLD_MS: i64 = 2_000;
 /// A message that takes so much longer than others was held up.
 const HELD_UP_MS: i64 = 100;
+/// Somebody who dials by itself may do so a little earlier than it did.
+const DIALS_EARLY_MS: i64 = 5;
 /// A store that is not slow takes less for a commit.
 const SLOW_STORE_MS: i64 = 20;
 /// A message that was sent so much longer before a connection ended than others take, and never came, was held up.
@@ -447,7 +449,9 @@ impl Links<'_> {
                             continue;
                         }
                         plot.step(lost_ms, Rank::Part, Step::Part(a, b));
-                        plot.step(dials_ms, Rank::Meet, Step::Meet(a, b));
+                        // Whoever dials by itself just before would fail, and not try again for a while.
+                        let meets_ms = (dials_ms - self.latency_ms - DIALS_EARLY_MS).max(lost_ms + 1);
+                        plot.step(meets_ms, Rank::Meet, Step::Meet(a, b));
                         let dialler = if self.link(next.ends[0]).is_outbound == Some(true) { 0 } else { 1 };
                         let (life, peer) = (&self.lives[next.ends[dialler].0], if dialler == 0 { b } else { a });
                         // Whoever has just started dials by itself.
