@@ -96,6 +96,12 @@ pub(super) struct Life {
     turns: u64,
 }
 
+/// Times of whatever recording, so that they can be added and subtracted.
+fn read(clock: Clock) -> (i64, i64) {
+    const LATEST_MS: u64 = 1 << 50;
+    (clock.mono.0.min(LATEST_MS) as i64, clock.wall.0.min(LATEST_MS) as i64)
+}
+
 impl Life {
     /// One that has not begun.
     pub(super) fn new(node: usize) -> Life {
@@ -172,7 +178,7 @@ impl Life {
 
     /// The clock's reading becomes a time that no setting of the clock disturbs.
     fn read_clock(&mut self, step: &Step<'_>) {
-        let (mono_ms, wall_ms) = (step.clock.mono.0 as i64, step.clock.wall.0 as i64);
+        let (mono_ms, wall_ms) = read(step.clock);
         let base_ms = wall_ms - mono_ms;
         let (first_ms, last_ms) = *self.base_ms.get_or_insert((base_ms, base_ms));
         self.now_ms = first_ms + mono_ms;
@@ -205,7 +211,8 @@ impl Life {
 
     /// Connections that are there already.
     pub(super) fn connections(&mut self, known: &[(ConnId, NodeId)], clock: Clock) {
-        let first_ms = self.base_ms.map_or(clock.wall.0 as i64, |(first_ms, _)| first_ms + clock.mono.0 as i64);
+        let (mono_ms, wall_ms) = read(clock);
+        let first_ms = self.base_ms.map_or(wall_ms, |(first_ms, _)| first_ms + mono_ms);
         for (conn, peer) in known {
             if !self.open.contains_key(conn) {
                 self.connect(*conn, *peer, None, first_ms);

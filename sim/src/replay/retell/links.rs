@@ -347,7 +347,9 @@ impl Links<'_> {
         let latest_ms = next_ms.unwrap_or(i64::MAX);
         let dies_ms = match noticed_ms {
             // Whoever lives takes in blocks.
-            Some(noticed_ms) if self.missed_block_ms(life).is_some_and(|block_ms| block_ms < noticed_ms) => life.ended_ms,
+            Some(noticed_ms) if self.missed_block_ms(life).is_some_and(|block_ms| block_ms < noticed_ms) => {
+                life.ended_ms
+            }
             Some(noticed_ms) => (noticed_ms - self.latency_ms).max(life.ended_ms),
             None if life.is_stopped || next_ms.is_none() => life.ended_ms,
             None => breaks.iter().map(|(at_ms, _)| *at_ms).max().unwrap_or(life.ended_ms).max(life.ended_ms),
@@ -374,6 +376,16 @@ impl Links<'_> {
         if let Some(next_ms) = next_ms.filter(|_| !is_at_once || life.is_stopped) {
             plot.step(next_ms, Rank::Start, Step::Start(node));
         }
+    }
+
+    /// Have its peers received what this process' recording does not have?
+    fn is_cut_off(&self, at: usize) -> bool {
+        self.joined.iter().any(|Joined { ends: [one, two] }| {
+            [(one, two), (two, one)].iter().any(|(own, other)| {
+                let last = self.link(**other).received.last().filter(|_| own.0 == at);
+                last.is_some_and(|last| self.link(**own).sent.iter().all(|said| said.hash != last.hash))
+            })
+        })
     }
 
     /// When the first block was found that this process did not live to see.
@@ -404,12 +416,18 @@ impl Links<'_> {
             let (pairs, first_lost) = arrived(sent, received);
             let times = pairs.iter().map(|(from, to)| (sent[*from].at_ms, received[*to].at_ms));
             // What had not come when the connection ended was held up until then.
-            let ends_ms = self.closed_ms(to).or(self.closed_ms(from)).unwrap_or(i64::MIN);
             let slow_ms = self.slow_ms.get(&self.lives[from.0].node).copied().unwrap_or(0);
             let usual_ms = self.latency_ms + slow_ms;
             held.extend(times.filter(|(sent_ms, came_ms)| came_ms - sent_ms > usual_ms + HELD_UP_MS));
-            // A recording that ends early says nothing of what came behind its end.
-            let seen_ms = ends_ms.min(self.lives[to.0].ended_ms);
+            // A recording that has lost its end says nothing of what came behind it.
+            let life = &self.lives[to.0];
+            let seen_ms = match (self.link(to).closed_ms, self.next_life(to.0)) {
+                (Some(closed_ms), _) => closed_ms,
+                (None, Some(next)) if !self.is_cut_off(to.0) => next.started_ms,
+                (None, _) if self.is_over(to.0) => life.ended_ms,
+                _ => continue,
+            };
+            let ends_ms = self.link(from).closed_ms.map_or(seen_ms, |closed_ms| closed_ms.max(seen_ms));
             let lost = sent[first_lost..].iter().filter(|said| seen_ms - said.at_ms > usual_ms + LOST_MS);
             held.extend(lost.map(|said| (said.at_ms, ends_ms + usual_ms + LOST_MS)));
         }

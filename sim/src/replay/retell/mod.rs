@@ -140,7 +140,9 @@ fn beginning(runs: &[Run<'_>]) -> Result<Wall, String> {
     }
     let latest = firsts.values().filter(|(_, is_new)| !is_new).map(|(wall, _)| *wall).max();
     let first = latest.or_else(|| firsts.values().map(|(wall, _)| *wall).min());
-    first.ok_or_else(|| flaw.unwrap_or_else(|| "no recording has a snapshot to begin with".to_owned()))
+    first
+        .map(|wall| Wall(wall.0.min(1 << 50)))
+        .ok_or_else(|| flaw.unwrap_or_else(|| "no recording has a snapshot to begin with".to_owned()))
 }
 
 /// Replays a run and keeps what a story needs of it. Also: the time of the turn behind which the story shall end.

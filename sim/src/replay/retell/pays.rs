@@ -265,7 +265,7 @@ impl Pays<'_> {
             let end = self.end_of(hash, from, reply);
             let made = invoices.get(&hash).filter(|made| made.at_ms >= self.begins_ms && made.by == to);
             let is_deleted = made.is_some_and(|made| made.deleted_ms.is_some_and(|deleted_ms| deleted_ms <= at_ms));
-            let left = self.adds().any(|(_, add)| add.hash == hash);
+            let left = self.under_way.contains_key(&hash) || self.adds().any(|(_, add)| add.hash == hash);
             let kind = match part {
                 _ if is_deleted || (made.is_none() && end == End::Failed && left) => PayKind::Probe,
                 Some(_) if made.is_none() => PayKind::Half,
