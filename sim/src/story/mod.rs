@@ -154,6 +154,8 @@ pub enum Step {
     WaitQuiet,
     /// Blocks are found, a moment between them.
     Mine(u32),
+    /// A block is found, and no time passes.
+    Block,
     /// The last blocks are replaced by others, one more than they were.
     Reorg(u32),
     /// Both ends lose their connections.

@@ -94,6 +94,7 @@ impl fmt::Display for Named<'_, Step> {
             Step::Wait(ms) => write!(f, "wait {ms}ms"),
             Step::WaitQuiet => write!(f, "wait quiet"),
             Step::Mine(count) => write!(f, "mine {count}"),
+            Step::Block => write!(f, "block"),
             Step::Reorg(count) => write!(f, "reorg {count}"),
             Step::Cut(a, b) => write!(f, "cut {} {}", name(a), name(b)),
             Step::Stall(a, b, ms) => write!(f, "stall {} {} {ms}ms", name(a), name(b)),

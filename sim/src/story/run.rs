@@ -260,6 +260,7 @@ impl<'a> Telling<'a> {
                 }
                 crate::check::judge_deadlines(self);
             }
+            Step::Block => self.world.mine_now(1),
             Step::Reorg(depth) => self.world.reorg(*depth),
             Step::Cut(a, b) => self.world.cut(*a, *b),
             Step::Stall(a, b, ms) => self.world.stall(*a, *b, *ms),

@@ -38,7 +38,7 @@ pub(super) fn tell(
             let at_ms = first_seen[hash];
             let is_new = *of > height && at_ms >= begins_ms && !replaced.contains(hash);
             if is_new && mined.insert(*hash) {
-                plot.step(at_ms, Rank::Block, Step::Mine(1));
+                plot.step(at_ms, Rank::Block, Step::Block);
             }
         }
     }

@@ -82,6 +82,8 @@ pub(super) struct Life {
     pub(super) last_turn: u64,
     /// It has its first step: the process began here, and not only what is left of its recording.
     pub(super) is_whole: bool,
+    /// Nothing of it was written but that it began.
+    pub(super) is_lost: bool,
     /// The operator ended it.
     pub(super) is_stopped: bool,
     pub(super) deeds: Vec<(i64, Deed)>,
@@ -106,13 +108,15 @@ impl Life {
     /// One that has not begun.
     pub(super) fn new(node: usize) -> Life {
         let (open, deeds, links, adds, removed) = Default::default();
-        let (started_ms, ended_ms, last_turn, is_whole, is_stopped, base_ms, now_ms, turns) = Default::default();
+        let (started_ms, ended_ms, last_turn, is_whole, is_lost, is_stopped, base_ms, now_ms, turns) =
+            Default::default();
         Life {
             node,
             started_ms,
             ended_ms,
             last_turn,
             is_whole,
+            is_lost,
             is_stopped,
             deeds,
             links,
@@ -126,7 +130,14 @@ impl Life {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.turns == 0
+        self.turns == 0 && !self.is_lost
+    }
+
+    /// A process of which only the beginning is known.
+    pub(super) fn never_told(&mut self, clock: Clock) {
+        (_, self.started_ms) = read(clock);
+        self.ended_ms = self.started_ms;
+        (self.is_whole, self.is_lost) = (true, true);
     }
 
     /// All its times, by so much later.

@@ -20,6 +20,8 @@ const UNTOLD_MS: i64 = 2_000;
 const HELD_UP_MS: i64 = 100;
 /// Somebody who dials by itself may do so a little earlier than it did.
 const DIALS_EARLY_MS: i64 = 5;
+/// Recordings that end within this time end together: nobody is missed.
+const GOES_ON_MS: i64 = 10_000;
 /// A store that is not slow takes less for a commit.
 const SLOW_STORE_MS: i64 = 20;
 /// A message that was sent so much longer before a connection ended than others take, and never came, was held up.
@@ -34,6 +36,14 @@ type Place2 = (usize, usize);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Joined {
     pub(super) ends: [Place2; 2],
+}
+
+/// A connection between two, whoever has told of it.
+struct Seen {
+    opened_ms: i64,
+    lost_ms: Option<i64>,
+    is_ours: bool,
+    dialler: NodeIndex,
 }
 
 fn nodes_of(lives: &[Life]) -> usize {
@@ -227,7 +237,7 @@ impl Links<'_> {
         }
         !ends.is_empty()
             && ends.iter().all(|end| end.is_some_and(|end| end >= life.ended_ms))
-            && self.ends_ms > life.ended_ms
+            && self.ends_ms > life.ended_ms + GOES_ON_MS
     }
 
     /// Everything about connections and the lives of processes.
@@ -256,7 +266,15 @@ impl Links<'_> {
                 let Some(peer) = self.index.get(&link.peer).filter(|_| !known.contains(&(at, number))) else {
                     continue;
                 };
-                if let (Some(closed_ms), false) = (link.closed_ms, link.is_ours) {
+                let Some(closed_ms) = link.closed_ms.filter(|_| !link.is_ours) else { continue };
+                // The end of a process that is told of by itself takes its connections with it.
+                let dies = self.lives.iter().enumerate().any(|(at, life)| {
+                    let next_ms = self.next_life(at).map(|next| next.started_ms);
+                    life.is_lost
+                        && life.node == *peer
+                        && (life.ended_ms..=next_ms.unwrap_or(i64::MAX)).contains(&closed_ms)
+                });
+                if !dies {
                     plot.step(closed_ms, Rank::Break, Step::Cut(life.node, *peer));
                 }
             }
@@ -282,7 +300,7 @@ impl Links<'_> {
         }
         let (Some(a_ms), Some(b_ms)) = (a.closed_ms, b.closed_ms) else {
             // One recording ends before the other does.
-            if let Some(at_ms) = a.closed_ms.or(b.closed_ms).filter(|at_ms| *at_ms < self.ends_ms) {
+            if let Some(at_ms) = a.closed_ms.or(b.closed_ms).filter(|at_ms| *at_ms < self.ends_ms - GOES_ON_MS) {
                 plot.step(at_ms, Rank::Break, Step::Cut(nodes[0], nodes[1]));
             }
             return;
@@ -344,6 +362,10 @@ impl Links<'_> {
                 }
             }
         }
+        // Of a process that left no turn, its peers alone know when it ended.
+        if life.is_lost {
+            noticed_ms = noticed_ms.or(self.noticed_alone_ms(life, next_ms));
+        }
         let latest_ms = next_ms.unwrap_or(i64::MAX);
         let dies_ms = match noticed_ms {
             // Whoever lives takes in blocks.
@@ -378,14 +400,29 @@ impl Links<'_> {
         }
     }
 
+    /// When a peer lost its connection with a process that itself told of none.
+    fn noticed_alone_ms(&self, life: &Life, next_ms: Option<i64>) -> Option<i64> {
+        let known: BTreeSet<Place2> = self.joined.iter().flat_map(|joined| joined.ends).collect();
+        let mut noticed = Vec::new();
+        for (at, other) in self.lives.iter().enumerate() {
+            for (number, link) in other.links.iter().enumerate() {
+                let is_with = self.index.get(&link.peer) == Some(&life.node) && !known.contains(&(at, number));
+                noticed.extend(link.closed_ms.filter(|_| is_with && !link.is_ours));
+            }
+        }
+        let span = life.ended_ms..=next_ms.unwrap_or(i64::MAX);
+        noticed.into_iter().filter(|at_ms| span.contains(at_ms)).min()
+    }
+
     /// Have its peers received what this process' recording does not have?
     fn is_cut_off(&self, at: usize) -> bool {
-        self.joined.iter().any(|Joined { ends: [one, two] }| {
-            [(one, two), (two, one)].iter().any(|(own, other)| {
-                let last = self.link(**other).received.last().filter(|_| own.0 == at);
-                last.is_some_and(|last| self.link(**own).sent.iter().all(|said| said.hash != last.hash))
+        self.lives[at].is_lost
+            || self.joined.iter().any(|Joined { ends: [one, two] }| {
+                [(one, two), (two, one)].iter().any(|(own, other)| {
+                    let last = self.link(**other).received.last().filter(|_| own.0 == at);
+                    last.is_some_and(|last| self.link(**own).sent.iter().all(|said| said.hash != last.hash))
+                })
             })
-        })
     }
 
     /// When the first block was found that this process did not live to see.
@@ -443,45 +480,63 @@ impl Links<'_> {
         }
     }
 
+    /// All connections between two, by the word of both ends, or of the one that has told of it.
+    fn seen(&self) -> BTreeMap<[NodeIndex; 2], Vec<Seen>> {
+        let mut all: BTreeMap<[NodeIndex; 2], Vec<Seen>> = BTreeMap::new();
+        let mut known = BTreeSet::new();
+        for joined in self.joined {
+            known.extend(joined.ends);
+            let [one, two] = joined.ends.map(|end| self.link(end));
+            let nodes = joined.ends.map(|end| self.lives[end.0].node);
+            let lost_ms = self.closed_ms(joined.ends[0]).zip(self.closed_ms(joined.ends[1]));
+            all.entry(nodes).or_default().push(Seen {
+                opened_ms: one.opened_ms.min(two.opened_ms),
+                lost_ms: lost_ms.map(|(one_ms, two_ms)| one_ms.max(two_ms)),
+                is_ours: one.is_ours || two.is_ours,
+                dialler: if one.is_outbound == Some(true) { nodes[0] } else { nodes[1] },
+            });
+        }
+        for (at, life) in self.lives.iter().enumerate() {
+            for (number, link) in life.links.iter().enumerate().filter(|(number, _)| !known.contains(&(at, *number))) {
+                let Some(peer) = self.index.get(&link.peer).copied() else { continue };
+                all.entry([life.node.min(peer), life.node.max(peer)]).or_default().push(Seen {
+                    opened_ms: link.opened_ms,
+                    lost_ms: self.closed_ms((at, number)),
+                    is_ours: link.is_ours,
+                    dialler: if link.is_outbound == Some(true) { life.node } else { peer },
+                });
+            }
+        }
+        all.values_mut().for_each(|links| links.sort_by_key(|seen| seen.opened_ms));
+        all
+    }
+
     /// Between the end of a connection and the next one the two cannot reach each other: so the next one comes when it
     /// came.
     fn reconnections(&self, plot: &mut Plot) {
-        let mut by_pair: BTreeMap<(NodeIndex, NodeIndex), Vec<&Joined>> = BTreeMap::new();
-        for joined in self.joined {
-            let nodes = joined.ends.map(|end| self.lives[end.0].node);
-            by_pair.entry((nodes[0], nodes[1])).or_default().push(joined);
-        }
-        for ((a, b), mut links) in by_pair {
-            let opened = |joined: &Joined| joined.ends.map(|end| self.link(end).opened_ms);
-            links.sort_by_key(|joined| opened(joined));
-            for (at, joined) in links.iter().enumerate() {
-                let ends = joined.ends.map(|end| self.closed_ms(end));
-                let [Some(one_ms), Some(two_ms)] = ends else { continue };
-                let is_ours = joined.ends.iter().any(|end| self.link(*end).is_ours);
-                let lost_ms = one_ms.max(two_ms);
-                let next = links.get(at + 1).map(|next| (next, opened(next)));
-                match next {
-                    Some((next, [x_ms, y_ms])) => {
-                        let dials_ms = x_ms.min(y_ms) - self.latency_ms;
-                        if is_ours || dials_ms <= lost_ms + ROUNDING_MS {
-                            continue;
-                        }
-                        plot.step(lost_ms, Rank::Part, Step::Part(a, b));
-                        // Whoever dials by itself just before would fail, and not try again for a while.
-                        let meets_ms = (dials_ms - self.latency_ms - DIALS_EARLY_MS).max(lost_ms + 1);
-                        plot.step(meets_ms, Rank::Meet, Step::Meet(a, b));
-                        let dialler = if self.link(next.ends[0]).is_outbound == Some(true) { 0 } else { 1 };
-                        let (life, peer) = (&self.lives[next.ends[dialler].0], if dialler == 0 { b } else { a });
-                        // Whoever has just started dials by itself.
-                        if dials_ms - life.started_ms > ROUNDING_MS {
-                            plot.step(dials_ms, Rank::Ask, Step::Connect(life.node, peer));
-                        }
-                    }
-                    None if !is_ours && self.ends_ms > lost_ms + ROUNDING_MS => {
+        for ([a, b], links) in self.seen() {
+            for (at, seen) in links.iter().enumerate() {
+                let Some(lost_ms) = seen.lost_ms.filter(|_| !seen.is_ours) else { continue };
+                let Some(next) = links.get(at + 1) else {
+                    if self.ends_ms > lost_ms + ROUNDING_MS {
                         plot.step(lost_ms, Rank::Part, Step::Part(a, b));
                         plot.step(self.ends_ms, Rank::Meet, Step::Meet(a, b));
                     }
-                    None => {}
+                    continue;
+                };
+                let dials_ms = next.opened_ms - self.latency_ms;
+                if dials_ms <= lost_ms + ROUNDING_MS {
+                    continue;
+                }
+                plot.step(lost_ms, Rank::Part, Step::Part(a, b));
+                // Whoever dials by itself just before would fail, and not try again for a while.
+                let meets_ms = (dials_ms - self.latency_ms - DIALS_EARLY_MS).max(lost_ms + 1);
+                plot.step(meets_ms, Rank::Meet, Step::Meet(a, b));
+                // Whoever has just started dials by itself.
+                let mut lives = self.lives.iter().filter(|life| life.node == next.dialler);
+                if !lives.any(|life| (life.started_ms - dials_ms).abs() <= ROUNDING_MS) {
+                    let peer = if next.dialler == a { b } else { a };
+                    plot.step(dials_ms, Rank::Ask, Step::Connect(next.dialler, peer));
                 }
             }
         }

@@ -14,7 +14,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use leyden_core::clock::Wall;
+use leyden_core::clock::{Clock, Wall};
 use leyden_core::config::Config;
 use leyden_core::ids::NodeId;
 use leyden_core::node::Node;
@@ -173,7 +173,7 @@ fn gather(
             if let Some(node) = snapshot.and_then(|snapshot| Node::thaw(snapshot).ok()) {
                 life.connections(&connections_of(&node, turn.clock), turn.clock);
                 if begins.is_some_and(|begins| turn.clock.wall >= begins) && known.is_none() {
-                    known = Some(know(&node, &turn));
+                    known = Some(know(&node, turn.clock));
                 }
             }
         }
@@ -181,7 +181,7 @@ fn gather(
         if let Some(node) = replay.node().filter(|_| begins.is_some_and(|begins| turn.clock.wall >= begins))
             && known.is_none()
         {
-            known = Some(know(node, &turn));
+            known = Some(know(node, turn.clock));
         }
         match replay.take(&turn, &mut life) {
             Ok(Ok(())) => {}
@@ -198,13 +198,24 @@ fn gather(
             turn_ms = Some(life.ended_ms);
         }
     }
+    // A process that was killed at once leaves the beginning of its recording, and no turn.
+    if life.is_empty()
+        && let Some(segment) = run.segments.iter().find(|segment| segment.snapshot.is_some())
+        && let Some(node) = segment.snapshot.and_then(|snapshot| Node::thaw(snapshot).ok())
+    {
+        let clock = segment.header.clock;
+        life.never_told(clock);
+        if begins.is_some_and(|begins| clock.wall >= begins) {
+            known = Some(know(&node, clock));
+        }
+    }
     let last = replay.node().map_or(Vec::new(), |node| channels_of(node, replay.clock()));
     (Gathered { life, known, last }, turn_ms)
 }
 
-fn know(node: &Node, turn: &RecordedTurn<'_>) -> Known {
+fn know(node: &Node, clock: Clock) -> Known {
     let height = node.tip().map_or(0, |tip| tip.height.0);
-    Known { config: node.config().clone(), channels: channels_of(node, turn.clock), height }
+    Known { config: node.config().clone(), channels: channels_of(node, clock), height }
 }
 
 /// All ids that the story has a node for: those that have recorded, and their peers.
@@ -288,7 +299,7 @@ fn assemble(
             known.map(|channel| (life.node, channel))
         })
         .collect();
-    let asked = requests::tell(&lives, &index, &all_channels, &mut start, &mut plot);
+    let asked = requests::tell(&lives, &index, &all_channels, latency, &mut start, &mut plot);
     let mut pairs: BTreeSet<(NodeIndex, NodeIndex)> = start.channels.iter().map(|plan| (plan.from, plan.to)).collect();
     pairs.extend(asked.opened.iter().copied());
     let under_way = start.under_way();

@@ -240,12 +240,11 @@ impl Pays<'_> {
                 wishes.push(Wish { at_ms, from, to, amount, part: None, is_route: false, hash, reply: None });
             }
         }
-        // What came from nodes that have not recorded.
+        // What nobody is known to have asked for: it came from nodes that have not recorded, or not then.
         let mut strange: BTreeMap<PaymentHash, i64> = BTreeMap::new();
         for (_, add) in self.adds() {
-            let is_strange = self.index.get(&add.peer).is_some_and(|peer| *peer >= self.recorded);
             let is_known = asked.contains(&add.hash) || self.under_way.contains_key(&add.hash);
-            if !add.is_sent && is_strange && !is_known && add.at_ms >= self.begins_ms {
+            if !add.is_sent && !is_known && add.at_ms >= self.begins_ms {
                 strange.entry(add.hash).or_insert(add.at_ms);
             }
         }

@@ -25,7 +25,7 @@ pub(super) enum Rank {
     Ask,
     /// A process ends behind what it was asked.
     DieAfter,
-    /// Time passes with a block, so it is the last.
+    /// Time may pass with a block, so it is the last.
     Block,
 }
 
@@ -55,7 +55,8 @@ impl Plot {
         let mut told = Vec::new();
         let mut now_ms = begins_ms;
         let mut last: Option<(i64, Rank)> = None;
-        for (at_ms, rank, step) in self.steps {
+        let mut steps = self.steps.into_iter().peekable();
+        while let Some((at_ms, rank, mut step)) = steps.next() {
             // What waits for something is set up just before it.
             let at_ms = if rank == Rank::Arm { at_ms.max(begins_ms.min(at_ms + 1)) } else { at_ms };
             if at_ms < begins_ms {
@@ -68,7 +69,8 @@ impl Plot {
                 // What was asked is still taken in.
                 told.push((at_ms, Step::Wait(0)));
             }
-            if matches!(step, Step::Mine(_)) {
+            if step == Step::Block && steps.peek().map_or(ends_ms, |(next_ms, ..)| *next_ms) >= now_ms + BLOCK_MS {
+                step = Step::Mine(1);
                 now_ms += BLOCK_MS;
                 if let Some((_, Step::Mine(count))) = told.last_mut() {
                     *count += 1;

@@ -17,6 +17,9 @@ use crate::story::{ChannelPlan, Step};
 /// What an opening takes beside the channel's amount.
 const FUNDING_COSTS: Sat = Sat(100_000);
 
+/// So many messages a connection takes at most until it can be used.
+const CONNECTING: i64 = 4;
+
 /// What follows from requests beside steps.
 #[derive(Default)]
 pub(super) struct Asked {
@@ -31,24 +34,48 @@ pub(super) fn tell(
     lives: &[Life],
     index: &BTreeMap<NodeId, NodeIndex>,
     channels: &[(NodeIndex, &PeerChannel)],
+    latency_ms: i64,
     start: &mut Beginning,
     plot: &mut Plot,
 ) -> Asked {
     let mut asked = Asked::default();
     let mut closes: BTreeSet<(i64, NodeIndex, NodeIndex)> = BTreeSet::new();
+    // Openings that a peer saw and nobody is known to have asked for.
+    let mut wanted: BTreeMap<(NodeIndex, NodeIndex, u64), usize> = BTreeMap::new();
+    for life in lives {
+        for (_, deed) in &life.deeds {
+            let Deed::Request(_, request) = deed else { continue };
+            if let Request::FundChannel(fund) = &**request
+                && let (Some(to), AmountOrAll::Amount(amount)) = (index.get(&fund.peer), fund.amount)
+            {
+                *wanted.entry((life.node, *to, amount.0)).or_default() += 1;
+            }
+        }
+    }
     for life in lives {
         let of = life.node;
+        // Where messages take less than a story can say, a connection was there sooner than the story's, which is waited
+        // for.
+        let settled = |at_ms: i64| {
+            if latency_ms > 1 {
+                return at_ms;
+            }
+            let news = life.links.iter().map(|link| link.opened_ms + CONNECTING * latency_ms);
+            news.filter(|ready_ms| (at_ms..=at_ms + CONNECTING * latency_ms).contains(ready_ms)).max().unwrap_or(at_ms)
+        };
         for (at_ms, deed) in &life.deeds {
             let at_ms = *at_ms;
             let request = match deed {
                 Deed::Request(_, request) => &**request,
                 Deed::Opening(peer, amount_sat, push_msat) => {
-                    // Whoever has recorded was asked for it.
                     let Some(from) = index.get(peer).copied() else { continue };
-                    if !lives.iter().any(|life| life.node == from) {
+                    let asked_for = wanted.entry((from, of, *amount_sat)).or_default();
+                    if *asked_for > 0 {
+                        *asked_for -= 1;
+                    } else {
                         let plan = ChannelPlan { from, to: of, amount: Sat(*amount_sat), push_msat: Msat(*push_msat) };
                         plot.step(at_ms, Rank::Ask, Step::Connect(from, of));
-                        open(plan, at_ms, &mut asked, plot);
+                        open(plan, settled(at_ms), &mut asked, plot);
                     }
                     continue;
                 }
@@ -73,7 +100,7 @@ pub(super) fn tell(
                             start.without_anchors(of);
                         }
                         let plan = ChannelPlan { from: of, to: *to, amount, push_msat: fund.push_msat };
-                        open(plan, at_ms, &mut asked, plot);
+                        open(plan, settled(at_ms), &mut asked, plot);
                     }
                     (Some(_), AmountOrAll::All) => plot.note("openings with all that a wallet has"),
                     (None, _) => plot.note("openings with nodes that are not in the story"),
