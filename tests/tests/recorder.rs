@@ -230,10 +230,10 @@ fn what_killed_daemons_recorded_replays_and_holds_no_key() {
     assert!(told.contains("\nopen a b 1000000sat") && told.contains("\nstart b"), "{told}");
     let (code, text) = simulator(&["run", &tape_path, "--log"]);
     assert!(code == Some(0) && text.contains("all is well"), "{text}\n{told}");
-    // What a killed process did last is lost, so not every payment need end as it did; here most do.
+    // What a killed process did last is lost, so payments that met a kill may end otherwise; nobody died in the last round.
     let number = |text: &str| text.trim().rsplit(' ').next().and_then(|word| word.parse::<usize>().ok());
     let complete = text.split(" of ").next().and_then(number).unwrap_or_else(|| panic!("{text}"));
-    assert!(complete.abs_diff(told.matches(", paid\n").count()) < PAYMENTS, "{text}\n{told}");
+    assert!(complete >= 2 * PAYMENTS, "{text}\n{told}");
     let more = "pay further a c 1000sat\nwait 10s\nexpect paid further\nexpect usable a b 1\nexpect usable b c 1\n";
     std::fs::write(&tape, format!("{told}{more}")).expect("the folder can be written");
     let (code, text) = simulator(&["run", &tape_path, "--state", "channel"]);

@@ -269,10 +269,8 @@ impl Links<'_> {
                 let Some(closed_ms) = link.closed_ms.filter(|_| !link.is_ours) else { continue };
                 // The end of a process that is told of by itself takes its connections with it.
                 let dies = self.lives.iter().enumerate().any(|(at, life)| {
-                    let next_ms = self.next_life(at).map(|next| next.started_ms);
-                    life.is_lost
-                        && life.node == *peer
-                        && (life.ended_ms..=next_ms.unwrap_or(i64::MAX)).contains(&closed_ms)
+                    let next_ms = self.next_life(at).map_or(i64::MAX, |next| next.started_ms);
+                    self.is_over(at) && life.node == *peer && (life.ended_ms..=next_ms).contains(&closed_ms)
                 });
                 if !dies {
                     plot.step(closed_ms, Rank::Break, Step::Cut(life.node, *peer));
@@ -362,21 +360,23 @@ impl Links<'_> {
                 }
             }
         }
-        // Of a process that left no turn, its peers alone know when it ended.
-        if life.is_lost {
-            noticed_ms = noticed_ms.or(self.noticed_alone_ms(life, next_ms));
-        }
+        // Of connections that its recording has lost, its peers alone know when they ended.
+        let noticed_ms = noticed_ms.or(self.noticed_alone_ms(life, next_ms));
         let latest_ms = next_ms.unwrap_or(i64::MAX);
+        let alive_ms = self.alive_ms(at).min(latest_ms);
         let dies_ms = match noticed_ms {
-            // Whoever lives takes in blocks.
-            Some(noticed_ms) if self.missed_block_ms(life).is_some_and(|block_ms| block_ms < noticed_ms) => {
+            // Whoever lives takes in blocks; but not the recording that has lost its end.
+            Some(noticed_ms)
+                if alive_ms == life.ended_ms
+                    && self.missed_block_ms(life).is_some_and(|block_ms| block_ms < noticed_ms) =>
+            {
                 life.ended_ms
             }
             Some(noticed_ms) => (noticed_ms - self.latency_ms).max(life.ended_ms),
             None if life.is_stopped || next_ms.is_none() => life.ended_ms,
             None => breaks.iter().map(|(at_ms, _)| *at_ms).max().unwrap_or(life.ended_ms).max(life.ended_ms),
         };
-        let dies_ms = dies_ms.min(latest_ms);
+        let dies_ms = dies_ms.max(alive_ms).min(latest_ms);
         for (at_ms, peer) in breaks {
             plot.step(at_ms, Rank::Break, Step::Cut(node, peer));
         }
@@ -398,6 +398,30 @@ impl Links<'_> {
         if let Some(next_ms) = next_ms.filter(|_| !is_at_once || life.is_stopped) {
             plot.step(next_ms, Rank::Start, Step::Start(node));
         }
+    }
+
+    /// When a process last showed that it lives, by its own recording or by what its peers have of it beyond that.
+    fn alive_ms(&self, at: usize) -> i64 {
+        let life = &self.lives[at];
+        let known: BTreeSet<Place2> = self.joined.iter().flat_map(|joined| joined.ends).collect();
+        let next_ms = self.next_life(at).map_or(i64::MAX, |next| next.started_ms);
+        let mut seen_ms = vec![life.ended_ms];
+        for (other_at, other) in self.lives.iter().enumerate() {
+            for (number, link) in other.links.iter().enumerate() {
+                if self.index.get(&link.peer) == Some(&life.node) && !known.contains(&(other_at, number)) {
+                    seen_ms.push(link.opened_ms);
+                    seen_ms.extend(link.received.iter().map(|said| said.at_ms - self.latency_ms));
+                }
+            }
+        }
+        if self.is_cut_off(at) {
+            for Joined { ends: [one, two] } in self.joined {
+                for (_, other) in [(one, two), (two, one)].into_iter().filter(|(own, _)| own.0 == at) {
+                    seen_ms.extend(self.link(*other).received.last().map(|said| said.at_ms - self.latency_ms));
+                }
+            }
+        }
+        seen_ms.into_iter().filter(|at_ms| *at_ms < next_ms).max().unwrap_or(life.ended_ms).max(life.ended_ms)
     }
 
     /// When a peer lost its connection with a process that itself told of none.

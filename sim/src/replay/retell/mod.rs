@@ -8,8 +8,6 @@ mod links;
 mod pays;
 mod plot;
 mod requests;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -74,7 +74,11 @@ pub(super) fn tell(
                         *asked_for -= 1;
                     } else {
                         let plan = ChannelPlan { from, to: of, amount: Sat(*amount_sat), push_msat: Msat(*push_msat) };
-                        plot.step(at_ms, Rank::Ask, Step::Connect(from, of));
+                        // Whoever asked for the opening has asked for the connection.
+                        let links = life.links.iter().filter(|link| link.peer == *peer && link.opened_ms <= at_ms);
+                        let opened_ms = links.map(|link| link.opened_ms).max().unwrap_or(at_ms);
+                        let connects_ms = (opened_ms - latency_ms).max(at_ms - (CONNECTING + 1) * latency_ms);
+                        plot.step(connects_ms, Rank::Ask, Step::Connect(from, of));
                         open(plan, settled(at_ms), &mut asked, plot);
                     }
                     continue;
