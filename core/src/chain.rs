@@ -32,6 +32,25 @@ pub struct Feerates {
 /// BOLT 3's floor: below it the smallest transactions fall under the relay minimum of 1 sat/vB by rounding.
 pub const FEERATE_FLOOR_PER_KW: u32 = 253;
 
+impl Feerates {
+    /// Is there nothing in them but what the mempool takes at least?
+    pub fn is_bare(&self) -> bool {
+        [self.blocks_2, self.blocks_6, self.blocks_12, self.blocks_100].iter().all(|rate| *rate == self.mempool_minimum)
+    }
+
+    /// As they are, but for a mempool that takes no less than this.
+    #[must_use]
+    pub fn at_least(self, mempool_minimum: u32) -> Feerates {
+        Feerates {
+            blocks_2: self.blocks_2.max(mempool_minimum),
+            blocks_6: self.blocks_6.max(mempool_minimum),
+            blocks_12: self.blocks_12.max(mempool_minimum),
+            blocks_100: self.blocks_100.max(mempool_minimum),
+            mempool_minimum,
+        }
+    }
+}
+
 impl Default for Feerates {
     fn default() -> Feerates {
         let floor = FEERATE_FLOOR_PER_KW;
@@ -62,6 +81,9 @@ pub struct Chain {
     pub synced: bool,
     /// Current feerates; `None` until the backend has named any.
     pub feerates: Option<Feerates>,
+    /// What its mempool takes at least, while it has no estimates: enough for transactions of our own, which can be
+    /// paid for later, and no reason to lower what the commitments of channels pay.
+    pub fallback: Option<Feerates>,
     /// How the backend is.
     pub backend: Backend,
 }
@@ -72,8 +94,8 @@ impl Chain {
         self.tip.map_or(BlockHeight(0), |tip| tip.height)
     }
 
-    /// The feerates, or the floor while none are known.
+    /// The feerates, or the least that can be while none are known.
     pub fn feerates(&self) -> Feerates {
-        self.feerates.unwrap_or_default()
+        self.feerates.or(self.fallback).unwrap_or_default()
     }
 }

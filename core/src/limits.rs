@@ -9,6 +9,9 @@ pub const FRAME_SIZE_MAX: usize = 18 + MESSAGE_SIZE_MAX + 16;
 /// One peer's write buffer while it holds anything.
 pub const WRITE_BUFFER_SIZE: usize = 512 * 1024;
 
+/// HTLCs and onions whose memory is kept for others, a node.
+pub const SPARE_HTLCS_MAX: usize = 256;
+
 /// BOLT 2: no side may accept more HTLCs than this.
 pub const HTLCS_OFFERED_MAX: u16 = 483;
 /// What we tell a peer it may have in flight towards us (`max_accepted_htlcs`).

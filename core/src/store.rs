@@ -62,11 +62,13 @@ pub enum Table {
     ClosedChannel = 24,
     /// Outputs on chain that wait to be claimed. Key: `ChannelKey`, outpoint.
     Claim = 25,
+    /// What has which number in lists by creation or by last change. Key: which list, number.
+    Change = 26,
 }
 
 impl Table {
     /// All tables, in the order of their numbers.
-    pub const ALL: [Table; 26] = [
+    pub const ALL: [Table; 27] = [
         Table::Node,
         Table::Channel,
         Table::Commitment,
@@ -93,6 +95,7 @@ impl Table {
         Table::PaymentHash,
         Table::ClosedChannel,
         Table::Claim,
+        Table::Change,
     ];
 
     /// The table with this number.

@@ -20,6 +20,8 @@ pub enum Domain {
     Traffic = 6,
     /// What goes wrong.
     Faults = 7,
+    /// What bad peers do.
+    Habits = 8,
 }
 
 /// The source of all choices of a world.

@@ -7,7 +7,7 @@ use common::*;
 use leyden_core::amount::{Msat, Sat};
 use leyden_core::ids::RequestId;
 use leyden_core::request::channel::{ChannelState, FundChannel};
-use leyden_core::request::{AmountOrAll, Request, Response};
+use leyden_core::request::{AmountOrAll, Request, RequestError, Response};
 use leyden_sim::{CrashPlan, CrashPoint, World};
 
 const COINS: Sat = Sat(3_000_000);
@@ -179,4 +179,60 @@ fn openings_and_reconnections_in_all_orders() {
             assert_eq!(opened, answered, "{at}\n{}", world.story());
         }
     }
+}
+
+#[test]
+fn a_refused_funding_costs_nothing_and_is_forgotten_by_both() {
+    let mut world = pair(43);
+    let before = wallet(&mut world, 0);
+    world.set_min_relay(1_000_000);
+    let request = fund(&world, FUNDING);
+    let error = world.call(0, request).expect_err("no mempool takes it");
+    assert_eq!(error.code, RequestError::FUNDING_BROADCAST_FAIL, "{error:?}");
+    for told in ["MinRelayFee", "the channel is forgotten", "the coins are free again"] {
+        assert!(error.message.contains(told), "{}", error.message);
+    }
+    world.run_until_quiet();
+    assert_eq!(wallet(&mut world, 0), before);
+    assert!(channels(&mut world, 0).is_empty());
+    assert!(world.node(0).census().is_idle());
+    // The very same coins serve when the mempool is empty again.
+    world.set_min_relay(1_000);
+    open(&mut world, 0, 1, FUNDING, Msat(300_000_000));
+    assert_eq!(usable(&mut world, 1).len(), 1, "{}", world.story());
+}
+
+#[test]
+fn an_opening_while_the_backend_goes_away_is_given_up_before_anything_is_sent() {
+    let mut world = pair(44);
+    let before = wallet(&mut world, 0);
+    let request = fund(&world, FUNDING);
+    let id = world.request(0, request);
+    world.advance();
+    world.chain_is_up(0, false);
+    let error = world.run_until_reply(id).expect_err("nobody could broadcast it");
+    assert!(error.message.contains("Nothing was sent"), "{}", error.message);
+    world.chain_is_up(0, true);
+    world.run_until_quiet();
+    world.mine(6);
+    world.run_until_quiet();
+    assert_eq!(wallet(&mut world, 0), before);
+    assert!(channels(&mut world, 0).is_empty());
+}
+
+#[test]
+fn a_funding_that_may_have_gone_well_is_not_forgotten() {
+    let mut world = pair(45);
+    let request = fund(&world, FUNDING);
+    let id = world.request(0, request);
+    // The first attempt went out and nothing was heard of it; the next one is refused.
+    while world.node(0).census().channels == 0 {
+        assert!(world.advance());
+    }
+    world.crash(0);
+    world.set_min_relay(1_000_000);
+    let _ = world.reply(id);
+    world.run_for_ms(120_000);
+    world.run_until_quiet();
+    assert_eq!(channels(&mut world, 0).len(), 1, "{}", world.story());
 }

@@ -88,3 +88,20 @@ fn a_channel_tells_what_has_passed_through_it() {
     assert_eq!(other.incoming, after.outgoing);
     assert_eq!(other.outgoing, after.incoming);
 }
+
+#[test]
+fn a_channel_tells_what_was_pushed_and_what_has_passed_since() {
+    let mut world = line(46, 2);
+    let pushed = |world: &mut World| [0, 1].map(|node| channels(world, node)[0].pushed_msat);
+    assert_eq!(pushed(&mut world), [Msat(300_000_000); 2]);
+    pays(&mut world, 0, 1, Msat(50_000_000), "there");
+    pays(&mut world, 1, 0, Msat(320_000_000), "and back");
+    assert_eq!(pushed(&mut world), [Msat(300_000_000); 2]);
+    let channel = &channels(&mut world, 0)[0];
+    assert_eq!(channel.to_us_msat, Msat(970_000_000));
+    assert_eq!((channel.min_to_us_msat, channel.max_to_us_msat), (Msat(650_000_000), Msat(970_000_000)));
+    assert_eq!(
+        (channel.incoming.fulfilled_msat, channel.outgoing.fulfilled_msat),
+        (Msat(320_000_000), Msat(50_000_000))
+    );
+}

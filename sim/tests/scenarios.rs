@@ -1,4 +1,4 @@
-//! Every story of `scenarios/`, as it is written, on both wires, and in all its variants. No variant may break a
+//! Every story of `scenarios/`, those that soaking has found included, as it is written, on both wires, and in all its variants. No variant may break a
 //! promise, and told twice a story is the same.
 
 use std::path::{Path, PathBuf};
@@ -7,14 +7,13 @@ use std::sync::Mutex;
 use leyden_sim::story::{Outcome, Story, Variant, parse, run, variants};
 use leyden_sim::{CrashPoint, Wire};
 
-/// Crashes that are told of one story at one place of a turn, at most: where there are more turns, they are taken in even
-/// steps, and where the steps begin depends on the story's seed and the place.
-const CRASHES_MAX: u64 = 8;
-
 fn stories() -> Vec<(String, Story)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
-    let entries = std::fs::read_dir(&folder).expect("the scenarios are there");
-    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("it can be read").path()).collect();
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for folder in [folder.join("found"), folder] {
+        let entries = std::fs::read_dir(&folder).expect("the scenarios are there");
+        paths.extend(entries.map(|entry| entry.expect("it can be read").path()));
+    }
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "story"));
     paths.sort();
     let read = |path: PathBuf| {
@@ -92,37 +91,23 @@ fn slow_stores_and_shifted_blocks() {
     assert_none(&found);
 }
 
-/// How many turns of the node under test write something while the story lasts.
-fn writing_turns(story: &Story) -> u64 {
-    // Doubling, and then halving: most stories have fewer than a hundred.
-    let never_came = |turn| run(story, Variant::Crash { turn, point: CrashPoint::AfterEffects }).crash_never_came;
-    let mut low = 0;
-    let mut high = 16;
-    while !never_came(high) {
-        low = high;
-        high *= 2;
-    }
-    while high - low > 1 {
-        let middle = low + (high - low) / 2;
-        if never_came(middle) { high = middle } else { low = middle }
-    }
-    high
-}
-
 #[test]
 fn a_crash_at_every_place() {
     let found = on_all(|name, story| {
         if story.under_test.is_none() {
             return Vec::new();
         }
-        let turns = writing_turns(story);
-        let step = turns.div_ceil(CRASHES_MAX).max(1);
         let mut found = Vec::new();
-        for (place, point) in (0..).zip(CrashPoint::ALL) {
-            let first = (story.seed + place) % step;
-            for turn in (first..turns).step_by(step as usize) {
+        for point in CrashPoint::ALL {
+            // Until the story has no more turns of the node under test that write something.
+            for turn in 0.. {
                 let variant = Variant::Crash { turn, point };
-                found.extend(flaws(name, variant, &run(story, variant)));
+                let outcome = run(story, variant);
+                if outcome.crash_never_came {
+                    assert!(turn > 0, "{name}: the node under test writes nothing");
+                    break;
+                }
+                found.extend(flaws(name, variant, &outcome));
             }
         }
         found

@@ -26,7 +26,7 @@ fn replayed(bytes: &[u8]) -> Result<(u64, u64), String> {
     let runs = runs(&sources, |complaint| trouble.push(complaint));
     let mut counted = (0, 0);
     for run in &runs {
-        let mut replay = Replay::new(run);
+        let mut replay = Replay::new(run).verifying(true);
         loop {
             match replay.next_turn() {
                 Ok(None) => break,

@@ -1,12 +1,16 @@
-//! What a payment between two neighbours costs both nodes together, without sockets and without a disk: invoice, `pay`,
-//! the channel's messages encoded and decoded, rows encoded. Two in-process signers; one thread.
+//! What a payment between two neighbours costs both nodes together, without sockets and without a disk: the channel's
+//! messages encoded and decoded, rows encoded, and, where the name says so, its invoice made, signed, read and checked.
+//! Two in-process signers; one thread.
 //!
-//! Prints `name value unit`, one a line: the CPU time of this thread, the median over the rounds.
+//! Arguments are names: only those figures are taken. Prints `name value unit`, one a line: the CPU time of this thread, the median over the rounds.
+
+use std::cell::Cell;
 
 use leyden_core::amount::{Msat, Sat};
-use leyden_core::request::channel::FundChannel;
-use leyden_core::request::invoice::{CreateInvoice, ExposePrivate};
-use leyden_core::request::payment::{FeeLimit, Pay};
+use leyden_core::ids::ShortChannelId;
+use leyden_core::request::channel::{FundChannel, ListPeerChannels};
+use leyden_core::request::invoice::{CreateInvoice, ExposePrivate, InvoiceCreated};
+use leyden_core::request::payment::{FeeLimit, Pay, RouteHop, SendPay, WaitSendPay};
 use leyden_core::request::peer::Connect;
 use leyden_core::request::{AmountOrAll, Request, Response};
 use leyden_sim::World;
@@ -18,6 +22,8 @@ const ROUNDS: usize = 9;
 const ONE_BY_ONE: u64 = 50;
 /// Payments that are asked for at once: more than may be unacknowledged.
 const IN_FLIGHT: u64 = 400;
+/// As many as may be unacknowledged.
+const AT_ONCE: usize = 100;
 
 /// The CPU time of this thread.
 fn cpu_ns() -> u64 {
@@ -25,12 +31,24 @@ fn cpu_ns() -> u64 {
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
-/// The median of what `work` takes, for each of `count` parts of it.
-fn measure(name: &str, count: u64, mut work: impl FnMut()) {
+/// The median of what `work` takes, for each of `count` parts of it. What `prepare` takes is not counted.
+fn measure<T>(
+    name: &str,
+    world: &mut World,
+    count: u64,
+    mut prepare: impl FnMut(&mut World) -> T,
+    work: impl Fn(&mut World, T),
+) {
+    // Cargo adds flags of its own.
+    let mut wanted = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).peekable();
+    if wanted.peek().is_some() && !wanted.any(|wanted| wanted == name) {
+        return;
+    }
     let mut rounds: Vec<u64> = (0..ROUNDS)
         .map(|_| {
+            let prepared = prepare(world);
             let start = cpu_ns();
-            work();
+            work(world, prepared);
             (cpu_ns() - start) / count
         })
         .collect();
@@ -71,8 +89,7 @@ fn network() -> World {
     world
 }
 
-fn invoice(world: &mut World, number: &mut u64) -> String {
-    *number += 1;
+fn invoice(world: &mut World, number: u64) -> InvoiceCreated {
     let create = CreateInvoice {
         amount_msat: Some(Msat(10_000_000)),
         label: format!("{number}"),
@@ -85,7 +102,7 @@ fn invoice(world: &mut World, number: &mut u64) -> String {
         description_hash_only: false,
     };
     match world.call(1, Request::Invoice(Box::new(create))) {
-        Ok(Response::InvoiceCreated(created)) => created.bolt11,
+        Ok(Response::InvoiceCreated(created)) => *created,
         other => panic!("{other:?}"),
     }
 }
@@ -104,28 +121,101 @@ fn pay(invoice: String) -> Request {
     }))
 }
 
+fn channel(world: &mut World) -> ShortChannelId {
+    match world.call(0, Request::ListPeerChannels(ListPeerChannels::default())) {
+        Ok(Response::PeerChannels(channels)) => channels[0].short_channel_id.expect("it is deep"),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A payment over the one channel there is: its route is given, and so are its hash and its secret.
+fn sendpay(world: &World, channel: ShortChannelId, invoice: &InvoiceCreated) -> Request {
+    Request::SendPay(Box::new(SendPay {
+        route: vec![RouteHop { node: world.id(1), channel, amount_msat: Msat(10_000_000), delay: 100 }],
+        payment_hash: invoice.payment_hash,
+        label: None,
+        total_msat: None,
+        bolt11: None,
+        payment_secret: Some(invoice.payment_secret),
+        part_id: 0,
+        group_id: None,
+        payment_metadata: None,
+        description: None,
+    }))
+}
+
+fn wait_sendpay(invoice: &InvoiceCreated) -> Request {
+    Request::WaitSendPay(WaitSendPay {
+        payment_hash: invoice.payment_hash,
+        timeout_s: None,
+        part_id: None,
+        group_id: None,
+    })
+}
+
+/// Sends along the route and waits until it has arrived.
+fn send_all(world: &mut World, channel: ShortChannelId, invoices: &[InvoiceCreated]) {
+    let sends: Vec<_> = invoices
+        .iter()
+        .map(|invoice| {
+            let send = sendpay(world, channel, invoice);
+            world.request(0, send)
+        })
+        .collect();
+    for send in sends {
+        world.run_until_reply(send).expect("it leaves");
+    }
+    let waits: Vec<_> = invoices.iter().map(|invoice| world.request(0, wait_sendpay(invoice))).collect();
+    for wait in waits {
+        world.run_until_reply(wait).expect("it arrives");
+    }
+    world.run_until_quiet();
+}
+
 fn main() {
+    let number = Cell::new(0);
+    let invoices = |world: &mut World, count: u64| -> Vec<InvoiceCreated> {
+        let invoices = (0..count).map(|_| {
+            number.set(number.get() + 1);
+            invoice(world, number.get())
+        });
+        invoices.collect()
+    };
+    let nothing = |_: &mut World| {};
+    let pays = |world: &mut World, invoice: InvoiceCreated| {
+        world.call(0, pay(invoice.bolt11)).expect("it arrives");
+        world.run_until_quiet();
+    };
+
     let mut world = network();
-    let mut number = 0;
-    measure("invoice", ONE_BY_ONE, || {
-        for _ in 0..ONE_BY_ONE {
-            invoice(&mut world, &mut number);
-        }
+    measure("invoice", &mut world, ONE_BY_ONE, nothing, |world, ()| drop(invoices(world, ONE_BY_ONE)));
+
+    let mut world = network();
+    let channel = channel(&mut world);
+    let some = |world: &mut World| invoices(world, ONE_BY_ONE);
+    measure("payment_over_a_route_one_at_a_time", &mut world, ONE_BY_ONE, some, |world, invoices| {
+        invoices.chunks(1).for_each(|one| send_all(world, channel, one));
     });
 
     let mut world = network();
-    measure("payment_and_invoice_one_at_a_time", ONE_BY_ONE, || {
+    measure("payment_and_invoice_one_at_a_time", &mut world, ONE_BY_ONE, nothing, |world, ()| {
         for _ in 0..ONE_BY_ONE {
-            let invoice = invoice(&mut world, &mut number);
-            world.call(0, pay(invoice)).expect("it arrives");
-            world.run_until_quiet();
+            let invoice = invoices(world, 1).remove(0);
+            pays(world, invoice);
         }
     });
 
+    // No more than may be unacknowledged at once: who names a route is told that there is no room, and waits.
     let mut world = network();
-    measure(&format!("payment_and_invoice_of_{IN_FLIGHT}_in_flight"), IN_FLIGHT, || {
-        let invoices: Vec<String> = (0..IN_FLIGHT).map(|_| invoice(&mut world, &mut number)).collect();
-        let requests: Vec<_> = invoices.into_iter().map(|invoice| world.request(0, pay(invoice))).collect();
+    let many = |world: &mut World| invoices(world, IN_FLIGHT);
+    measure(&format!("payment_over_a_route_of_{AT_ONCE}_in_flight"), &mut world, IN_FLIGHT, many, |world, invoices| {
+        invoices.chunks(AT_ONCE).for_each(|some| send_all(world, channel, some));
+    });
+
+    let mut world = network();
+    measure(&format!("payment_and_invoice_of_{IN_FLIGHT}_in_flight"), &mut world, IN_FLIGHT, nothing, |world, ()| {
+        let invoices = invoices(world, IN_FLIGHT);
+        let requests: Vec<_> = invoices.into_iter().map(|invoice| world.request(0, pay(invoice.bolt11))).collect();
         for id in requests {
             world.run_until_reply(id).expect("it arrives");
         }

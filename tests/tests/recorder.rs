@@ -42,7 +42,7 @@ fn whole_runs<'a>(files: &'a [(String, Vec<u8>)]) -> Vec<Run<'a>> {
 /// # Panics
 /// When anything differs.
 fn replay<'a>(run: &'a Run<'a>, watcher: &mut impl leyden_sim::replay::Watcher) -> Replay<'a> {
-    let mut replay = Replay::new(run);
+    let mut replay = Replay::new(run).verifying(true);
     while let Some(turn) = replay.next_turn().unwrap_or_else(|(_, obstacle)| panic!("{obstacle}")) {
         match replay.take(&turn, watcher) {
             Ok(Ok(())) => {}

@@ -1,19 +1,19 @@
 //! `commitment_signed` and `revoke_and_ack`: the steps of the ledger, with real signatures.
 
 use bitcoin::Transaction;
-use secp256k1::{SECP256K1, SecretKey};
 
 use crate::amount::Msat;
 use crate::command::Command;
-use crate::ids::{BlockHeight, Point};
+use crate::ids::{BlockHeight, CommitmentSecret, Point};
 use crate::side::{PerSide, Side};
 use crate::signer::{CommitmentOf, Signer, SignerState};
 use crate::store::Table;
+use crate::tx::secrets::NUMBER_MAX;
 use crate::tx::{CommitmentHtlc, CommitmentInput, CommitmentTx, KeyScope, ObscureFactor, SignatureError, TrimRule};
 use crate::wire::{self, Message};
 
 use super::ledger::{Age, Detail, HtlcState, Moved, Removal, Spec, Stage, Step};
-use super::rows::{ChannelRow, SecretRow, Signed, channel_key};
+use super::rows::{ChannelRow, SecretRow, Signed, channel_key, put_onion};
 use super::{Channel, ChannelError, Cx, Effect, Failure, HtlcKey, KEPT_SMALL, Link, Phase};
 
 /// What is prepared once from the keys of both sides.
@@ -129,8 +129,12 @@ impl Channel {
 
     /// Is this the secret of our commitment of that number? Answered from public points: nothing is revealed.
     pub(super) fn is_our_secret(&self, cx: &mut Cx<'_>, number: u64, secret: &[u8; 32]) -> bool {
+        // The number is the peer's word, and no commitment has a greater one.
+        if number > NUMBER_MAX {
+            return false;
+        }
         let point = cx.signer.per_commitment_point(self.row.keys, number);
-        SecretKey::from_slice(secret).is_ok_and(|secret| secret.public_key(SECP256K1) == point)
+        CommitmentSecret(*secret).is_of(&point)
     }
 
     /// Which HTLCs have an output.
@@ -211,7 +215,7 @@ impl Channel {
         let htlc_sigs = &mut cx.scratch.htlc_sigs;
         htlc_sigs.clear();
         htlc_sigs.extend(signed.htlc_signatures.iter());
-        let checked = commitment.check_signatures(&signed.signature, htlc_sigs);
+        let checked = cx.signer.check_signatures(self.row.keys, &commitment, &signed.signature, htlc_sigs);
         let made = signed_of(&commitment);
         cx.scratch.commitment = Some(commitment);
         checked?;
@@ -243,8 +247,7 @@ impl Channel {
             }
             if let Some(kept) = self.onions.get_mut(key).filter(|kept| !kept.stored) {
                 kept.stored = true;
-                let onion = kept.onion.clone();
-                self.put_onion(cx, *key, &onion);
+                put_onion(cx, self.key, *key, &kept.onion);
             }
         }
     }
@@ -266,9 +269,8 @@ impl Channel {
             return Err(ChannelError::RevokeNotDue);
         }
         let number = self.ledger.oldest_number(Side::Remote);
-        let secret =
-            SecretKey::from_slice(&revoke.per_commitment_secret.0).map_err(|_| ChannelError::BadSecret { number })?;
-        if secret.public_key(SECP256K1) != self.remote_points.current {
+        let (secret, point) = (&revoke.per_commitment_secret, &self.remote_points.current);
+        if !cx.signer.check_secret(self.row.keys, number, secret, point) {
             return Err(ChannelError::BadSecret { number });
         }
         let next = revoke
@@ -325,26 +327,31 @@ impl Channel {
                     });
                 }
                 Moved::Added(_) => {}
-                Moved::Removed(key, htlc) => {
+                Moved::Removed(key, mut htlc) => {
                     let id = key.id;
-                    let HtlcState::Removing(_, removal) = htlc.state else { continue };
-                    let effect = match (htlc.detail, removal) {
+                    if key.offered_by == Side::Remote {
+                        self.fulfilled_at.remove(&id);
+                    }
+                    let state = std::mem::replace(&mut htlc.state, HtlcState::Live);
+                    let HtlcState::Removing(_, removal) = state else { continue };
+                    let effect = match (&htlc.detail, removal) {
                         (Detail::Received { .. }, removal) => {
                             let fulfilled = matches!(removal, Removal::Fulfilled(_));
                             Effect::Settled { channel, id, fulfilled }
                         }
-                        (Detail::Offered { origin, .. }, Removal::Fulfilled(_)) => {
+                        (&Detail::Offered { origin, .. }, Removal::Fulfilled(_)) => {
                             Effect::Cleared { channel, id, origin }
                         }
-                        (Detail::Offered { origin, .. }, Removal::Failed(reason)) => {
+                        (&Detail::Offered { origin, .. }, Removal::Failed(reason)) => {
                             Effect::Failed { channel, id, origin, failure: Failure::Reason(reason) }
                         }
-                        (Detail::Offered { origin, .. }, Removal::Malformed { sha256_of_onion, failure_code }) => {
+                        (&Detail::Offered { origin, .. }, Removal::Malformed { sha256_of_onion, failure_code }) => {
                             let failure = Failure::Malformed { failure_code, sha256_of_onion };
                             Effect::Failed { channel, id, origin, failure }
                         }
                     };
                     cx.effects.push(effect);
+                    cx.scratch.spare.keep_htlc(htlc);
                 }
             }
         }

@@ -184,9 +184,10 @@ impl Ledger {
         HtlcId(self.counters.next_id[side])
     }
 
-    /// Takes in an add, which the limits have allowed.
+    /// Takes in an add, which the limits have allowed, and puts it where `place` says.
     pub fn add(
         &mut self,
+        place: impl FnOnce(Htlc) -> Box<Htlc>,
         by: Side,
         amount_msat: Msat,
         payment_hash: PaymentHash,
@@ -198,7 +199,7 @@ impl Ledger {
         let state = HtlcState::Adding(Stage::Proposed);
         let (cltv_expiry, remote_from, remote_until) = (expiry, 0, 0);
         let htlc = Htlc { amount_msat, payment_hash, cltv_expiry, state, remote_from, remote_until, detail };
-        assert!(self.htlcs.insert(key, Box::new(htlc)).is_none(), "ids are given once");
+        assert!(self.htlcs.insert(key, place(htlc)).is_none(), "ids are given once");
         key
     }
 
@@ -347,7 +348,6 @@ impl Ledger {
             Step::RecvCommit | Step::SendRevoke => {}
         }
         let next_remote = self.counters.signed.remote + 1;
-        let mut gone = Vec::new();
         for (&key, htlc) in &mut self.htlcs {
             match &mut htlc.state {
                 HtlcState::Live | HtlcState::Decided(_) => {}
@@ -375,12 +375,17 @@ impl Ledger {
                         }
                         moved.push(Moved::Advanced(key));
                     }
-                    Advance::Settled => gone.push(key),
+                    // Taken out below: what is removed is told last.
+                    Advance::Settled => {}
                 },
             }
         }
-        for key in gone {
-            let htlc = self.htlcs.remove(&key).expect("it was just seen");
+        // No step moves an update twice, so only what was settled above is settled by it now.
+        let settles = |key: &HtlcKey, htlc: &mut Box<Htlc>| match &htlc.state {
+            HtlcState::Removing(stage, _) => stage.advance(!key.offered_by, step) == Advance::Settled,
+            _ => false,
+        };
+        for (key, htlc) in self.htlcs.extract_if(.., settles) {
             if matches!(htlc.state, HtlcState::Removing(_, Removal::Fulfilled(_))) {
                 self.counters.base[key.offered_by] -= htlc.amount_msat;
                 self.counters.base[!key.offered_by] += htlc.amount_msat;
@@ -402,9 +407,9 @@ impl Ledger {
         });
         // Fees at the same stage travel together from now on, and only the last of them is ever seen: however often
         // the opener changes its mind, there are no more of them than stages.
-        let stages: Vec<Stage> = counters.fees.iter().map(|(_, stage)| *stage).collect();
-        let mut next = stages.iter().skip(1);
-        counters.fees.retain(|(_, stage)| next.next() != Some(stage));
+        counters.fees.reverse();
+        counters.fees.dedup_by_key(|(_, stage)| *stage);
+        counters.fees.reverse();
         match step {
             Step::SendCommit => counters.signed.remote += 1,
             Step::RecvRevoke => counters.revoked.remote += 1,

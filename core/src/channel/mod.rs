@@ -20,6 +20,7 @@ mod ready;
 mod reestablish;
 pub mod rows;
 mod scratch;
+mod spare;
 mod terms;
 #[cfg(test)]
 mod tests;

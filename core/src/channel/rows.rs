@@ -19,7 +19,7 @@ use secp256k1::PublicKey;
 use super::ledger::{Counters, Htlc, HtlcKey, Ledger, Moved};
 use super::params::{Params, PeerPolicy, Policy};
 use super::totals::Totals;
-use super::{Channel, CloseReason, Cx, KEPT_SMALL, Spender};
+use super::{Channel, CloseReason, Cx, KEPT_SMALL, KeptOnion, Spender};
 
 /// Where a channel is in its life. Being offline is not a phase.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
@@ -426,6 +426,12 @@ impl std::fmt::Display for RestoreError {
 
 impl std::error::Error for RestoreError {}
 
+/// Keeps an onion over a restart.
+pub(super) fn put_onion(cx: &mut Cx<'_>, channel: ChannelKey, key: HtlcKey, onion: &[u8; ONION_SIZE]) {
+    let row = OnionRowRef(onion);
+    cx.out.emit(Command::Put { table: Table::Onion, key: htlc_key(channel, key).as_slice(), value: &row });
+}
+
 impl Channel {
     /// Writes what changes seldom.
     pub(super) fn put_row(&self, cx: &mut Cx<'_>) {
@@ -490,15 +496,11 @@ impl Channel {
         cx.out.emit(Command::Put { table: Table::Revoked, key: htlc_key(self.key, key).as_slice(), value: &row });
     }
 
-    /// Keeps an onion over a restart.
-    pub(super) fn put_onion(&self, cx: &mut Cx<'_>, key: HtlcKey, onion: &[u8; ONION_SIZE]) {
-        let row = OnionRowRef(onion);
-        cx.out.emit(Command::Put { table: Table::Onion, key: htlc_key(self.key, key).as_slice(), value: &row });
-    }
-
     /// Lets go of an onion, here and in the store.
     pub(super) fn forget_onion(&mut self, cx: &mut Cx<'_>, key: HtlcKey) {
-        if self.onions.remove(&key).is_some_and(|onion| onion.stored) {
+        let Some(KeptOnion { onion, stored }) = self.onions.remove(&key) else { return };
+        cx.scratch.spare.keep_onion(onion);
+        if stored {
             cx.out.emit(Command::Delete { table: Table::Onion, key: htlc_key(self.key, key).as_slice() });
         }
     }

@@ -5,6 +5,7 @@ use bincode::enc::Encoder;
 use bincode::error::{DecodeError, EncodeError};
 
 use super::ledger::{Moved, Spec};
+use super::spare::Spare;
 use crate::ids::{HtlcId, Sig};
 use crate::tx::CommitmentTx;
 
@@ -23,6 +24,8 @@ pub struct Scratch {
     pub(super) moved_again: Vec<Moved>,
     /// Removals that are to be proposed.
     pub(super) removals: Vec<HtlcId>,
+    /// Memory of HTLCs that have ended.
+    pub(super) spare: Spare,
 }
 
 /// A snapshot holds nothing of it.

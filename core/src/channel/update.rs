@@ -117,7 +117,7 @@ pub enum Peeled {
         /// Encrypts the failure that we may return.
         shared_secret: [u8; 32],
         /// Our layer: the TLV stream without its length prefix.
-        payload: Box<[u8]>,
+        payload: Vec<u8>,
         /// Is there an onion to pass on?
         forward: bool,
     },
@@ -136,7 +136,7 @@ pub enum Peeled {
         /// Shared with the path key: opens the data that the receiver encrypted for us, and makes the next path key.
         path_secret: [u8; 32],
         /// Our layer: the TLV stream without its length prefix.
-        payload: Box<[u8]>,
+        payload: Vec<u8>,
         /// Is there an onion to pass on?
         forward: bool,
         /// SHA-256 of the onion as it came, for the one answer there is.

@@ -13,6 +13,7 @@ use crate::wire::{self, Message};
 
 use super::ledger::{Detail, HtlcKey, HtlcState, Origin, Peeled, Removal, Stage};
 use super::limits::Refusal;
+use super::rows::put_onion;
 use super::{Channel, ChannelConfig, ChannelError, Cx, Effect, KeptOnion, Link, Phase};
 
 /// BOLT 4 `invalid_onion_blinding`: the one answer to whatever fails behind a path key.
@@ -63,11 +64,13 @@ impl Channel {
         self.may_offer(cx, offer.amount_msat, offer.cltv_expiry)?;
         let detail = Detail::Offered { origin: offer.origin, path_key: offer.path_key };
         let Offer { amount_msat, payment_hash, cltv_expiry, .. } = *offer;
-        let key = self.ledger.add(Side::Local, amount_msat, payment_hash, cltv_expiry, detail);
+        let spare = &mut cx.scratch.spare;
+        let place = |htlc| spare.htlc(htlc);
+        let key = self.ledger.add(place, Side::Local, amount_msat, payment_hash, cltv_expiry, detail);
         if offer.store_onion {
-            self.put_onion(cx, key, offer.onion);
+            put_onion(cx, self.key, key, offer.onion);
         }
-        let kept = KeptOnion { onion: Box::new(*offer.onion), stored: offer.store_onion };
+        let kept = KeptOnion { onion: cx.scratch.spare.onion(offer.onion), stored: offer.store_onion };
         self.onions.insert(key, kept);
         self.send_add(cx, key)?;
         self.dirty = true;
@@ -241,7 +244,9 @@ impl Channel {
         self.terms(cx.config).may_add(Side::Remote, add.amount_msat, add.cltv_expiry).map_err(ChannelError::Excess)?;
         let (onion, next) = self.peel(cx, add);
         let detail = Detail::Received { onion, path_key: add.blinded_path };
-        let key = self.ledger.add(Side::Remote, add.amount_msat, add.payment_hash, add.cltv_expiry, detail);
+        let spare = &mut cx.scratch.spare;
+        let place = |htlc| spare.htlc(htlc);
+        let key = self.ledger.add(place, Side::Remote, add.amount_msat, add.payment_hash, add.cltv_expiry, detail);
         if let Some(onion) = next {
             self.onions.insert(key, KeptOnion { onion, stored: false });
         }
@@ -275,7 +280,7 @@ impl Channel {
         };
         let shared_secret = cx.signer.ecdh(&point);
         let mut scratch = Scratch::default();
-        let opened = |payload: Box<[u8]>, forward| match path_secret {
+        let opened = |payload: Vec<u8>, forward| match path_secret {
             None => Peeled::Payload { shared_secret, payload, forward },
             Some(path_secret) => {
                 let sha256_of_onion = onion::hash(packet);
@@ -285,16 +290,16 @@ impl Channel {
         match onion.peel(&shared_secret, &add.payment_hash.0, &mut scratch) {
             Ok(peeled) => {
                 let next = match peeled.next.map(|next| next.packet()).transpose() {
-                    Ok(next) => next.map(Box::new),
+                    Ok(next) => next.map(|next| cx.scratch.spare.onion(&next)),
                     Err(bad) => return malformed(bad),
                 };
                 let forward = next.is_some();
-                (opened(peeled.payload.into(), forward), next)
+                (opened(cx.scratch.spare.payload(peeled.payload), forward), next)
             }
             Err(PeelError::Bad(bad)) => malformed(bad),
             // The onion is authentic and its payload has no sound length: no payload is as wrong, and whoever
             // decodes it answers as the sender deserves.
-            Err(PeelError::Payload(_)) => (opened(Box::new([]), false), None),
+            Err(PeelError::Payload(_)) => (opened(Vec::new(), false), None),
         }
     }
 

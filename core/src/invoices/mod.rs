@@ -11,6 +11,7 @@
 //! - who waits for one invoice waits for an open one.
 
 mod rows;
+mod runs;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,8 @@ use crate::limits::{INVOICES_OPEN_MAX, WAITERS_MAX};
 use crate::request::{ErrorData, RequestError, Response};
 use crate::store::{Row, RowError, Table};
 use crate::timer::Timers;
+
+use runs::Runs;
 
 pub use rows::{InvoiceEndRow, InvoicePaidRow, InvoiceRow, index_key, info};
 
@@ -62,7 +65,7 @@ pub struct Invoices {
     by_hash: BTreeMap<PaymentHash, u64>,
     by_label: BTreeMap<LabelKey, u64>,
     expiries: BTreeSet<(u64, u64)>,
-    pay_indexes: BTreeSet<u64>,
+    pay_indexes: Runs,
     waiters: BTreeMap<RequestId, Waiter>,
     for_one: BTreeSet<(u64, RequestId)>,
     for_any: BTreeSet<RequestId>,
@@ -196,7 +199,6 @@ impl Invoices {
         out.emit(Command::Put { table: Table::InvoiceEnd, key: index_key(index).as_slice(), value: &end });
         let key = index_key(end.pay_index);
         out.emit(Command::Put { table: Table::InvoicePaid, key: key.as_slice(), value: &InvoicePaidRow(index) });
-        let shown = Box::new(info(index, &row, Some(&end), clock.wall));
         let mut woken = self.wake_one(index);
         // Whoever waits for any gets the next payment, even if it named one that is still to come: so do clients that
         // begin by asking where the present is.
@@ -204,7 +206,8 @@ impl Invoices {
         let mut replies = Replies::new();
         for request in woken {
             self.forget_request(request);
-            replies.push((request, Ok(Response::Invoice(shown.clone()))));
+            let shown = Box::new(info(index, &row, Some(&end), clock.wall));
+            replies.push((request, Ok(Response::Invoice(shown))));
         }
         (Preimage(row.preimage), replies)
     }
@@ -236,7 +239,7 @@ impl Invoices {
         }
         if end.is_some() {
             out.emit(Command::Delete { table: Table::InvoicePaid, key: index_key(pay_index).as_slice() });
-            self.pay_indexes.remove(&pay_index);
+            self.pay_indexes.remove(pay_index);
         }
         self.by_hash.remove(&row.payment_hash);
         self.by_label.remove(&label_key(&row.label));
@@ -278,9 +281,14 @@ impl Invoices {
         Ok(())
     }
 
+    /// The last numbers of invoices, by creation and by payment, as clients count them.
+    pub fn last_numbers(&self) -> (u64, u64) {
+        (self.next_index, self.next_pay_index)
+    }
+
     /// The number of the last payment that can still be told of.
     pub fn last_pay_index(&self) -> u64 {
-        self.pay_indexes.last().copied().unwrap_or(0)
+        self.pay_indexes.last().unwrap_or(0)
     }
 
     /// A client has gone.
@@ -344,6 +352,6 @@ impl Invoices {
         assert_eq!(self.by_hash.len(), self.by_label.len(), "a hash and a label for each");
         assert_eq!(self.waiters.len(), self.for_one.len() + self.for_any.len());
         assert!(self.for_one.iter().all(|(index, _)| self.open.contains_key(index)));
-        assert!(self.pay_indexes.last().is_none_or(|last| *last <= self.next_pay_index));
+        assert!(self.pay_indexes.last().is_none_or(|last| last <= self.next_pay_index));
     }
 }

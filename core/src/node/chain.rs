@@ -6,6 +6,7 @@ use super::{Io, Node};
 use crate::chain::{Backend, Feerates, Tip};
 use crate::channel::{Phase, Spendable};
 use crate::command::{Command, Level, Watch};
+use crate::config::Network;
 use crate::event::{BroadcastOutcome, Match};
 use crate::ids::{BlockHeight, ChannelKey};
 use crate::mutation::{Mutation, is_active};
@@ -174,15 +175,43 @@ impl Node {
         if !self.chain.synced {
             self.chain.synced = true;
             io.note(Level::Info, "chain", format_args!("in step with the chain at block {height}"));
+            // What is broadcast a second time may have gone well the first time.
+            self.fresh_fundings.clear();
             self.wallet.rebroadcast(io.out);
         }
     }
 
     pub(super) fn on_feerates(&mut self, io: &mut Io<'_>, feerates: Feerates) {
+        // On regtest nobody competes for blocks, and the minimum is all that anybody pays.
+        if feerates.is_bare() && self.config.network != Network::Regtest {
+            return self.on_no_estimates(io, feerates);
+        }
+        self.chain.fallback = None;
         self.chain.feerates = Some(feerates);
         let keys: Vec<ChannelKey> = self.channels.keys().copied().collect();
         for key in keys {
             self.with_channel(io, key, |channel, cx| channel.follow_feerates(cx));
+        }
+    }
+
+    /// The backend cannot tell yet what a confirmation costs: its mempool's minimum is all there is.
+    fn on_no_estimates(&mut self, io: &mut Io<'_>, bare: Feerates) {
+        let minimum = bare.mempool_minimum;
+        match &mut self.chain.feerates {
+            // Old estimates are better than none.
+            Some(known) => *known = known.at_least(minimum),
+            None if self.chain.fallback != Some(bare) => {
+                self.chain.fallback = Some(bare);
+                io.note(
+                    Level::Warn,
+                    "chain",
+                    format_args!(
+                        "bitcoind has no fee estimates yet: going by its mempool's minimum of {minimum} sat/kw; what is \
+                         urgent may confirm late"
+                    ),
+                );
+            }
+            None => {}
         }
     }
 
@@ -271,5 +300,55 @@ impl Node {
                 self.with_channel(io, key, |channel, cx| channel.resolved(cx));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Clock, Mono, Wall};
+    use crate::command::Sink;
+    use crate::config::Config;
+    use crate::event::{ChainEvent, Event};
+    use crate::node::Boot;
+    use crate::signer::KeysSigner;
+
+    /// Warnings that were told.
+    #[derive(Default)]
+    struct Warnings(Vec<String>);
+
+    impl Sink for Warnings {
+        fn emit(&mut self, command: Command<'_>) {
+            if let Command::Note(note) = command
+                && note.level == Level::Warn
+            {
+                self.0.push(note.text.to_string());
+            }
+        }
+    }
+
+    #[test]
+    fn without_estimates_the_mempool_minimum_counts_and_old_estimates_are_kept() {
+        let config = Config::default_for(Network::Mainnet);
+        let mut signer = KeysSigner::new([7; 64], config.network.bitcoin(), [8; 32]);
+        let clock = Clock { mono: Mono(0), wall: Wall(1_700_000_000_000) };
+        let boot = Boot { config, rng_seed: [9; 32], clock };
+        let mut node = Node::restore(boot, std::iter::empty(), &mut signer).expect("no rows are sound");
+        let mut told = Warnings::default();
+        let mut tell = |node: &mut Node, feerates| {
+            node.step(clock, Event::Chain(ChainEvent::Feerates(feerates)), &mut signer, &mut told);
+            (node.chain.feerates(), told.0.len())
+        };
+        let bare = |minimum| Feerates::default().at_least(minimum);
+        assert_eq!(tell(&mut node, bare(1_000)), (bare(1_000), 1));
+        assert_eq!(tell(&mut node, bare(1_000)), (bare(1_000), 1), "once is enough");
+        assert_eq!(node.chain.feerates, None, "no channel lowers its fee for that");
+        let known =
+            Feerates { blocks_2: 9_000, blocks_6: 5_000, blocks_12: 4_000, blocks_100: 1_500, mempool_minimum: 253 };
+        assert_eq!(tell(&mut node, known), (known, 1));
+        // bitcoind has started anew and its mempool is full: what was known of fees is better than nothing.
+        assert_eq!(tell(&mut node, bare(2_000)), (known.at_least(2_000), 1));
+        assert_eq!(node.chain.feerates().blocks_2, 9_000);
+        assert_eq!(node.chain.feerates().blocks_100, 2_000);
     }
 }

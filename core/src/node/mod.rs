@@ -144,7 +144,10 @@ pub struct Node {
     pub(crate) next_query: u64,
     pub(crate) transaction_queries: BTreeMap<QueryId, (RequestId, crate::wallet::TransactionsQuery)>,
     pub(crate) block_waiters: BTreeMap<RequestId, BlockHeight>,
+    pub(crate) list_waiters: BTreeMap<RequestId, crate::request::node::Wait>,
     pub(crate) verdict_waiters: BTreeMap<bitcoin::Txid, Vec<verdicts::Waiter>>,
+    /// Fundings of ours that were broadcast once, and of which the backend has said nothing yet.
+    pub(crate) fresh_fundings: BTreeMap<bitcoin::Txid, ChannelKey>,
     pub(crate) close_waiters: BTreeMap<ChannelKey, Vec<RequestId>>,
     pub(crate) ping_waiters: BTreeMap<NodeId, VecDeque<RequestId>>,
     pub(crate) fees_collected: crate::amount::Msat,
@@ -190,6 +193,7 @@ encode_fields!(Node {
     next_query,
     transaction_queries,
     block_waiters,
+    list_waiters,
     close_waiters,
     ping_waiters,
     fees_collected,
@@ -197,6 +201,7 @@ encode_fields!(Node {
     recent as foreign_values,
     holds,
     verdict_waiters as foreign_keys,
+    fresh_fundings as foreign_keys,
     claims as foreign_keys,
 });
 
@@ -229,6 +234,7 @@ impl Node {
             Event::Loaded { query, rows } => self.on_loaded(io, query, rows),
         }
         self.settle(io);
+        self.answer_list_waiters(io);
         #[cfg(debug_assertions)]
         self.check();
     }
@@ -350,6 +356,7 @@ impl Node {
         self.outgoing.forget_request(id);
         self.invoices.forget_request(id);
         self.block_waiters.remove(&id);
+        self.list_waiters.remove(&id);
         self.timers.clear(NodeTimer::WaitBlock { request: id });
         self.forget_verdict_waiter(id);
         self.queries.retain(|_, query| query.request() != Some(id));

@@ -11,7 +11,7 @@ use crate::ids::{ChannelId, ChannelKey, ConnId, KeysIndex, NodeId, RequestId};
 use crate::limits::{CHANNELS_MAX, CHANNELS_PER_PEER_MAX, UNFUNDED_CHANNELS_MAX, UNFUNDED_CHANNELS_PER_PEER_MAX};
 use crate::mutation::{Mutation, is_active};
 use crate::request::channel::{ChannelFunded, FundChannel};
-use crate::request::{AmountOrAll, RequestError, Response};
+use crate::request::{AmountOrAll, RequestError};
 use crate::side::Side;
 use crate::store::{Key, RowValue, Table};
 use crate::wallet::{FundSpec, InputChoice, Pay};
@@ -127,6 +127,7 @@ impl Node {
             let text = "Still syncing with the bitcoin network: wait until getinfo shows no warning_lightningd_sync";
             return Err(RequestError::new(RequestError::FUNDING_STILL_SYNCING_BITCOIN, text));
         }
+        self.may_wait_for_verdict()?;
         let Some((conn, features)) = self.open_features(fund.peer) else {
             return Err(match self.peers.get(fund.peer) {
                 Some(_) => RequestError::peer_not_connected(),
@@ -245,13 +246,18 @@ impl Node {
     pub(super) fn on_funding_safe(&mut self, io: &mut Io<'_>, key: ChannelKey) {
         let Some(mut pending) = self.openings.remove(&key) else { return };
         let Some(FundingPlan { request, psbt: Some((mut psbt, vout)), .. }) = pending.funding.take() else { return };
+        if let Err(error) = self.may_wait_for_verdict() {
+            self.abandon_unfunded(io, key, &error.message);
+            self.end_hold(io, key);
+            return io.reply(request, Err(error));
+        }
         let signed = self.wallet.sign(&mut psbt, None, io.signer).and_then(|_| crate::wallet::extract(&psbt));
         let tx = match signed {
             Ok(tx) => tx,
             Err(error) => {
                 let reason = error.to_string();
                 io.note(Level::Error, "wallet", format_args!("cannot sign the funding of a channel: {reason}"));
-                self.with_channel(io, key, |channel, cx| channel.abandon(cx, &reason));
+                self.abandon_unfunded(io, key, &reason);
                 self.end_hold(io, key);
                 io.reply(request, Err(RequestError::generic(reason)));
                 return;
@@ -269,8 +275,20 @@ impl Node {
                 mindepth: Some(channel.row().minimum_depth),
                 tx,
             };
-            io.reply(request, Ok(Response::ChannelFunded(Box::new(funded))));
+            self.wait_for_funding(io, key, request, funded);
         }
+    }
+
+    /// Forgets a channel whose funding nobody has but us, and tells the peer so that it need not wait for it.
+    pub(super) fn abandon_unfunded(&mut self, io: &mut Io<'_>, key: ChannelKey, reason: &str) -> bool {
+        let Some((peer, channel_id)) = self.channels.get(&key).map(|channel| (channel.peer(), channel.id())) else {
+            return false;
+        };
+        let is_abandoned = self.with_channel(io, key, |channel, cx| channel.abandon(cx, reason)).unwrap_or(false);
+        if is_abandoned && let Some((conn, _)) = self.peers.ready(peer) {
+            io.send(conn, wire::Error { channel_id, data: b"its funding transaction will never be" });
+        }
+        is_abandoned
     }
 
     pub(super) fn on_open_channel(&mut self, io: &mut Io<'_>, node: NodeId, conn: ConnId, message: &Message<'_>) {

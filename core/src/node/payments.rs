@@ -11,13 +11,14 @@ use crate::ids::{BlockHeight, ChannelKey, HtlcId, PaymentHash, Preimage, ShortCh
 use crate::mutation::{Mutation, is_active};
 use crate::onion::failure::Undecodable;
 use crate::onion::payload::{Final, Forward, Payload, PaymentData};
-use crate::onion::{self, Failure};
+use crate::onion::{self, Failure, PAYLOADS_BYTES};
 use crate::payment::forward::{IncomingKey, Open, Veto, Wish};
 use crate::payment::incoming::{HeldPart, InvoiceTerms, PartTerms, Refused, Verdict};
 use crate::payment::outgoing::Standing;
 use crate::payment::route::{FinalData, Hop};
 use crate::payment::rows::{
-    ForwardRow, ForwardState, PartContent, PartFailure, PartRow, PartState, PaymentEndRow, index_key, part_key,
+    ChangeRow, Changes, ForwardRow, ForwardState, PartContent, PartFailure, PartRow, PartState, PaymentEndRow,
+    index_key, part_key,
 };
 
 /// Everything about an HTLC that came in and waits for a decision.
@@ -36,6 +37,7 @@ pub(crate) fn build_onion(
     last: &FinalData,
     session_key: &[u8; 32],
     payment_hash: PaymentHash,
+    session: impl FnOnce(&[u8; 32], &[PublicKey]) -> Option<onion::Session>,
 ) -> Result<onion::Built, String> {
     let mut payloads: Vec<(PublicKey, Vec<u8>)> = Vec::with_capacity(hops.len());
     for (index, hop) in hops.iter().enumerate() {
@@ -61,7 +63,13 @@ pub(crate) fn build_onion(
         }
         payloads.push((node, bytes));
     }
-    onion::build(session_key, payloads.into_iter(), &payment_hash.0).map_err(|error| error.to_string())
+    onion::build_with(session_key, payloads.into_iter(), &payment_hash.0, session).map_err(|error| error.to_string())
+}
+
+fn copy<'r>(bytes: &[u8], room: &'r mut [u8; PAYLOADS_BYTES]) -> &'r [u8] {
+    let copy = &mut room[..bytes.len()];
+    copy.copy_from_slice(bytes);
+    copy
 }
 
 impl Node {
@@ -74,8 +82,8 @@ impl Node {
         }
         let Some(htlc) = self.channels.get(&channel).and_then(|c| c.received(id)) else { return };
         let (amount, payment_hash, cltv_expiry) = (htlc.amount_msat, htlc.payment_hash, htlc.cltv_expiry);
-        let Detail::Received { onion, .. } = htlc.detail.clone() else { return };
-        match onion {
+        let Detail::Received { onion, .. } = &htlc.detail else { return };
+        match *onion {
             Peeled::Malformed { code, sha256_of_onion } => {
                 self.with_channel(io, channel, |c, cx| c.fail_malformed_htlc(cx, id, sha256_of_onion, code));
             }
@@ -85,7 +93,10 @@ impl Node {
                 let code = INVALID_ONION_BLINDING;
                 self.with_channel(io, channel, |c, cx| c.fail_malformed_htlc(cx, id, sha256_of_onion, code));
             }
-            Peeled::Payload { shared_secret, payload, forward } => {
+            Peeled::Payload { shared_secret, ref payload, forward } => {
+                // The channel may forget the HTLC before we are done with what its onion said.
+                let mut room = [0; PAYLOADS_BYTES];
+                let payload = copy(payload, &mut room);
                 let arrival = Arrival { channel, id, amount, payment_hash, cltv_expiry, shared_secret };
                 if !self.replays.is_new(io.out, &shared_secret, (channel, id), cltv_expiry) {
                     io.note(Level::Warn, "payment", format_args!("HTLC {channel}/{id} brings an onion seen before"));
@@ -94,7 +105,7 @@ impl Node {
                 if dust_excess {
                     return self.refuse(io, &arrival, &Failure::TemporaryChannelFailure);
                 }
-                match Payload::decode(&payload, !forward) {
+                match Payload::decode(payload, !forward) {
                     Ok(Payload::Final(last)) => self.on_final(io, &arrival, &last),
                     Ok(Payload::Forward(next)) => self.on_forward(io, &arrival, &next),
                     Ok(Payload::Blinded(blinded)) => self.refuse(io, &arrival, &blinded.refusal().failure()),
@@ -148,6 +159,7 @@ impl Node {
         let deadline = io.clock.mono.plus_ms(u64::from(self.config.mpp_timeout_s) * 1000);
         match self.incoming.part(arrival.payment_hash, part, said, terms, self.chain.height(), deadline) {
             Verdict::Hold => {}
+            Verdict::Whole => self.claim(io, arrival.payment_hash, &[part], part.amount),
             Verdict::Claim { parts, received } => self.claim(io, arrival.payment_hash, &parts, received),
             Verdict::Refuse(refused) => {
                 let failure = match refused {
@@ -221,10 +233,18 @@ impl Node {
                 self.refuse(io, arrival, &failure);
                 let state = ForwardState::Refused { code: failure.code(), at_ms: io.clock.wall.0 };
                 let index = self.forwards.draw_index();
-                let row = self.forward_row(io, arrival, next, state);
-                io.put(index_key(index), &row);
+                let mut row = self.forward_row(io, arrival, next, state);
+                self.put_ended_forward(io, index, &mut row);
             }
         }
+    }
+
+    /// Writes a forward that has ended, with the number that its end has.
+    fn put_ended_forward(&mut self, io: &mut Io<'_>, index: u64, row: &mut ForwardRow) {
+        let number = self.forwards.draw_update();
+        row.updated = Some(number);
+        io.put(index_key(index), row);
+        io.put(Changes::ForwardUpdated.key(number), &ChangeRow { head: index, part: 0 });
     }
 
     fn forward_row(&self, io: &Io<'_>, arrival: &Arrival, next: &Forward, state: ForwardState) -> ForwardRow {
@@ -238,6 +258,7 @@ impl Node {
             payment_hash: arrival.payment_hash,
             received_ms: io.clock.wall.0,
             state,
+            updated: None,
         }
     }
 
@@ -308,7 +329,7 @@ impl Node {
         if let ForwardState::Offered { channel, htlc } = row.state {
             row.state = ForwardState::Settled { channel, htlc, at_ms: io.clock.wall.0 };
             self.fees_collected += row.in_amount.saturating_sub(row.out_amount);
-            io.put(index_key(index), &*row);
+            self.put_ended_forward(io, index, &mut row);
             self.put_facts(io);
         }
     }
@@ -342,7 +363,7 @@ impl Node {
         let Some(Open { index, mut row }) = self.forwards.end(incoming) else { return };
         if let ForwardState::Offered { channel, htlc } = row.state {
             row.state = ForwardState::Failed { channel, htlc, at_ms: io.clock.wall.0 };
-            io.put(index_key(index), &*row);
+            self.put_ended_forward(io, index, &mut row);
         }
     }
 
@@ -363,7 +384,8 @@ impl Node {
         let packet = match (&content, raw_onion) {
             (_, Some(onion)) => *onion,
             (PartContent::Route { hops, last, session_key }, None) => {
-                build_onion(hops, last, session_key, payment_hash).map_err(SendError::Onion)?.packet
+                let session = |key: &[u8; 32], nodes: &[PublicKey]| io.signer.onion_session(key, nodes);
+                build_onion(hops, last, session_key, payment_hash, session).map_err(SendError::Onion)?.packet
             }
             (PartContent::Onion { .. }, None) => unreachable!("an onion of a client comes with the content"),
         };
@@ -391,8 +413,10 @@ impl Node {
             created_at_s: io.clock.wall.unix_s(),
             content,
             state: PartState::Pending { channel },
+            updated: None,
         };
         io.put(part_key(payment, number), &row);
+        io.put(Changes::PartCreated.key(number), &ChangeRow { head: payment, part: number });
         self.outgoing.begin_part(number, row);
         Ok(number)
     }
@@ -404,7 +428,9 @@ impl Node {
             let onion = match origin {
                 Origin::Payment { part } => self.outgoing.part(part).and_then(|part| match &part.row.content {
                     PartContent::Route { hops, last, session_key } => {
-                        build_onion(hops, last, session_key, part.row.payment_hash).ok().map(|built| built.packet)
+                        build_onion(hops, last, session_key, part.row.payment_hash, onion::Session::new)
+                            .ok()
+                            .map(|built| built.packet)
                     }
                     PartContent::Onion { .. } => None,
                 }),
@@ -441,8 +467,8 @@ impl Node {
         let Some(row) = self.outgoing.end_part(number) else { return };
         let failure = local_failure(Failure::TemporaryChannelFailure.code(), "the connection went before it was sent");
         let state = PartState::Failed { failure, at_s: io.clock.wall.unix_s() };
-        let row = PartRow { state, ..row };
-        self.store_part(io, number, &row);
+        let mut row = PartRow { state, ..row };
+        self.store_part(io, number, &mut row);
         self.advance_payment(io, row.payment, Cue::Dropped);
     }
 
@@ -463,7 +489,7 @@ impl Node {
                 let secrets = match &row.content {
                     PartContent::Onion { shared_secrets, .. } => shared_secrets.clone(),
                     PartContent::Route { hops, last, session_key } => {
-                        build_onion(hops, last, session_key, row.payment_hash)
+                        build_onion(hops, last, session_key, row.payment_hash, onion::Session::new)
                             .map(|built| built.shared_secrets)
                             .unwrap_or_default()
                     }
@@ -493,13 +519,16 @@ impl Node {
         }
     }
 
-    fn end_part(&mut self, io: &mut Io<'_>, number: u64, row: PartRow) {
-        self.store_part(io, number, &row);
+    fn end_part(&mut self, io: &mut Io<'_>, number: u64, mut row: PartRow) {
+        self.store_part(io, number, &mut row);
         self.advance_payment(io, row.payment, Cue::Ended(&row));
     }
 
-    fn store_part(&mut self, io: &mut Io<'_>, number: u64, row: &PartRow) {
+    fn store_part(&mut self, io: &mut Io<'_>, number: u64, row: &mut PartRow) {
+        let update = self.outgoing.draw_update();
+        row.updated = Some(update);
         io.put(part_key(row.payment, number), row);
+        io.put(Changes::PartUpdated.key(update), &ChangeRow { head: row.payment, part: number });
         self.answer_part(io, number, row);
     }
 

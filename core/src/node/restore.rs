@@ -19,7 +19,7 @@ use crate::payment::forward::{Forwards, Open};
 use crate::payment::incoming::Incoming;
 use crate::payment::outgoing::Outgoing;
 use crate::payment::replay::Replays;
-use crate::payment::rows::{ForwardRow, ForwardState, PartRow, PaymentEndRow, PaymentRow};
+use crate::payment::rows::{ChangeRow, Changes, ForwardRow, ForwardState, PartRow, PaymentEndRow, PaymentRow};
 use crate::peer::Peers;
 use crate::rng::Rng;
 use crate::side::Side;
@@ -117,8 +117,10 @@ struct Gathered {
     parts: Vec<(u64, PartRow)>,
     next_payment: u64,
     next_part: u64,
+    next_part_update: u64,
     forwards: Vec<(u64, ForwardRow)>,
     next_forward: u64,
+    next_forward_update: u64,
     blocks: BTreeMap<BlockHeight, bitcoin::BlockHash>,
     claims: BTreeMap<bitcoin::OutPoint, ClaimRow>,
     peers: Vec<(NodeId, PeerRow)>,
@@ -170,6 +172,12 @@ impl Gathered {
                 let claim: ClaimRow = row.decode()?;
                 self.claims.insert(claim.spendable.outpoint, claim);
             }
+            Table::Change => {
+                row.decode::<ChangeRow>()?;
+                let next = |changes: Changes| changes.number(row.key).map_or(0, |number| number + 1);
+                self.next_part_update = self.next_part_update.max(next(Changes::PartUpdated));
+                self.next_forward_update = self.next_forward_update.max(next(Changes::ForwardUpdated));
+            }
             Table::Peer => self.peers.push((NodeId(row.key_array()?), row.decode()?)),
             Table::Invoice | Table::InvoiceEnd | Table::InvoiceLabel | Table::InvoiceHash | Table::InvoicePaid => {
                 invoices.take(row)?;
@@ -208,7 +216,7 @@ impl Node {
         wallet.finish(height).map_err(|error| whole(Table::Utxo, error))?;
         invoices.finish(clock);
 
-        let mut outgoing = Outgoing::restore(gathered.next_payment, gathered.next_part);
+        let mut outgoing = Outgoing::restore(gathered.next_payment, gathered.next_part, gathered.next_part_update);
         for (index, row) in gathered.payments {
             if !gathered.ended.contains(&index) {
                 outgoing.restore_payment(index, row);
@@ -219,7 +227,7 @@ impl Node {
         for (number, row) in parts {
             outgoing.restore_part(number, row);
         }
-        let mut forwards = Forwards::restore(gathered.next_forward);
+        let mut forwards = Forwards::restore(gathered.next_forward, gathered.next_forward_update);
         for (index, row) in gathered.forwards {
             forwards.begin((row.in_channel, row.in_htlc), Open { index, row: Box::new(row) });
         }
@@ -227,7 +235,7 @@ impl Node {
             id,
             channel_config: channel_config(&config, id),
             features: our_features(),
-            chain: Chain { tip, synced: false, feerates: None, backend: Backend::Unknown },
+            chain: Chain { tip, synced: false, feerates: None, fallback: None, backend: Backend::Unknown },
             rng: Rng::new(rng_seed),
             peers: Peers::default(),
             channels: BTreeMap::new(),
@@ -251,7 +259,9 @@ impl Node {
             next_query: 0,
             transaction_queries: BTreeMap::new(),
             block_waiters: BTreeMap::new(),
+            list_waiters: BTreeMap::new(),
             verdict_waiters: BTreeMap::new(),
+            fresh_fundings: BTreeMap::new(),
             close_waiters: BTreeMap::new(),
             ping_waiters: BTreeMap::new(),
             fees_collected: gathered.facts.fees_collected,

@@ -8,8 +8,9 @@ use bitcoin::{OutPoint, Transaction, Txid};
 use super::{Io, Node, NodeTimer};
 use crate::chain::Backend;
 use crate::event::BroadcastOutcome;
-use crate::ids::RequestId;
+use crate::ids::{ChannelKey, RequestId};
 use crate::limits::WAITERS_MAX;
+use crate::request::channel::ChannelFunded;
 use crate::request::wallet::{SendPsbt, Withdraw};
 use crate::request::{RequestError, Response};
 
@@ -60,7 +61,7 @@ impl Node {
     }
 
     /// Nothing is made while the backend is known to be away: the client can try again, and knows where it stands.
-    fn may_wait_for_verdict(&self) -> Result<(), RequestError> {
+    pub(super) fn may_wait_for_verdict(&self) -> Result<(), RequestError> {
         if let Backend::Down { reason } = &self.chain.backend {
             return Err(RequestError::generic(format!("Nothing was sent: bitcoind: {reason}")));
         }
@@ -76,8 +77,38 @@ impl Node {
         self.verdict_waiters.entry(txid).or_default().push(waiter);
     }
 
+    /// The funding of a channel is on its way to the backend for the first time.
+    pub(super) fn wait_for_funding(
+        &mut self,
+        io: &Io<'_>,
+        channel: ChannelKey,
+        request: RequestId,
+        funded: ChannelFunded,
+    ) {
+        let txid = funded.tx.compute_txid();
+        self.fresh_fundings.insert(txid, channel);
+        let response = Response::ChannelFunded(Box::new(funded));
+        self.wait_for_verdict(io, txid, Waiter { request, response, reserved: None });
+    }
+
+    /// What the verdict means for a channel that the transaction funds. Is it forgotten?
+    ///
+    /// Only the very first attempt tells: its signatures were with nobody but us and the backend, and a backend that
+    /// refuses a transaction passes it to nobody. If an attempt before had gone well, or might have, a refusal says
+    /// nothing about what other nodes hold, and a channel that is forgotten while its funding confirms is lost money.
+    fn on_funding_verdict(&mut self, io: &mut Io<'_>, txid: Txid, outcome: &BroadcastOutcome) -> bool {
+        let Some(channel) = self.fresh_fundings.remove(&txid) else { return false };
+        match outcome {
+            BroadcastOutcome::Rejected { reason, .. } => {
+                self.abandon_unfunded(io, channel, &format!("bitcoind refuses its funding: {reason}"))
+            }
+            BroadcastOutcome::Accepted | BroadcastOutcome::Unreachable => false,
+        }
+    }
+
     /// The backend has spoken, or could not be asked, which is no verdict.
     pub(super) fn on_verdict(&mut self, io: &mut Io<'_>, txid: Txid, outcome: &BroadcastOutcome) {
+        let is_forgotten = self.on_funding_verdict(io, txid, outcome);
         if *outcome == BroadcastOutcome::Unreachable {
             return;
         }
@@ -88,8 +119,13 @@ impl Node {
                     if let Some((inputs, blocks)) = reserved {
                         self.wallet.release(&inputs, blocks, io.out);
                     }
-                    let text = format!("Error broadcasting transaction: {reason}. Unsent tx discarded");
-                    Err(RequestError::generic(text))
+                    Err(match response {
+                        Response::ChannelFunded(_) => funding_refused(txid, reason, is_forgotten),
+                        _ => {
+                            let text = format!("Error broadcasting transaction: {reason}. Unsent tx discarded");
+                            RequestError::generic(text)
+                        }
+                    })
                 }
                 _ => Ok(response),
             };
@@ -98,12 +134,22 @@ impl Node {
     }
 
     pub(super) fn on_verdict_late(&mut self, io: &mut Io<'_>, request: RequestId) {
-        let Some((txid, _)) = self.forget_verdict_waiter(request) else { return };
-        let text = format!(
-            "bitcoind has not answered: transaction {txid} is kept and will be broadcast again. Do not send it a second \
-             time; listtransactions shows whether it was mined"
-        );
-        io.reply(request, Err(RequestError::generic(text)));
+        let Some((txid, waiter)) = self.forget_verdict_waiter(request) else { return };
+        let error = match waiter.response {
+            Response::ChannelFunded(funded) => RequestError::new(
+                RequestError::FUNDING_BROADCAST_FAIL,
+                format!(
+                    "bitcoind has not answered: the funding {txid} of channel {} is kept and will be broadcast again. Do \
+                     not open the channel a second time; listpeerchannels shows where it stands",
+                    funded.channel_id
+                ),
+            ),
+            _ => RequestError::generic(format!(
+                "bitcoind has not answered: transaction {txid} is kept and will be broadcast again. Do not send it a \
+                 second time; listtransactions shows whether it was mined"
+            )),
+        };
+        io.reply(request, Err(error));
     }
 
     /// The client has gone; the transaction is none the less on its way.
@@ -121,6 +167,18 @@ impl Node {
         }
         Some((txid, waiter))
     }
+}
+
+fn funding_refused(txid: Txid, reason: &str, is_forgotten: bool) -> RequestError {
+    let state = if is_forgotten {
+        "Nothing was paid: the channel is forgotten, the peer was told, and the coins are free again. Open it anew, with \
+         another feerate if that was the trouble"
+    } else {
+        "An attempt before this one may have gone well, so the channel is kept in case its funding is mined after all; \
+         listpeerchannels shows it"
+    };
+    let text = format!("bitcoind refuses the funding transaction {txid}: {reason}. {state}");
+    RequestError::new(RequestError::FUNDING_BROADCAST_FAIL, text)
 }
 
 fn inputs(tx: &Transaction) -> Vec<OutPoint> {

@@ -58,39 +58,63 @@ impl fmt::Display for BuildError {
 
 impl std::error::Error for BuildError {}
 
+/// What a session key makes of a route: all of an onion that needs curve operations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Of the session key: the first hop finds it in the packet.
+    pub point: PublicKey,
+    /// One for each hop, nearest first.
+    pub shared_secrets: Vec<SharedSecret>,
+}
+
+impl Session {
+    /// Costs one ECDH for each node and one base-point multiplication for each but the last (one for a single node).
+    /// `None`: the key is zero or not below the group's order.
+    pub fn new(session_key: &[u8; 32], nodes: &[PublicKey]) -> Option<Session> {
+        let mut ephemeral = SecretKey::from_slice(session_key).ok()?;
+        let mut shared_secrets = Vec::with_capacity(nodes.len());
+        let mut first_point = None;
+        for node in nodes {
+            // Each hop blinds the key for the one after it; what the last would make of it nobody needs.
+            if let Some(previous) = shared_secrets.last() {
+                let point = PublicKey::from_secret_key(SECP256K1, &ephemeral);
+                ephemeral = ephemeral.mul_tweak(&blinding_factor(&point, previous)?).ok()?;
+                first_point.get_or_insert(point);
+            }
+            shared_secrets.push(ecdh::SharedSecret::new(node, &ephemeral).secret_bytes());
+        }
+        let point = first_point.unwrap_or_else(|| PublicKey::from_secret_key(SECP256K1, &ephemeral));
+        Some(Session { point, shared_secrets })
+    }
+}
+
 /// Builds the onion for a route. Each payload is a TLV stream; its length prefix is added here.
 ///
 /// The result is a function of the arguments alone, so a retransmission builds the same packet again from the session
-/// key and the route. Costs one ECDH for each hop and one base-point multiplication for each but the last (one for a single hop).
+/// key and the route.
 pub fn build<P: AsRef<[u8]>>(
     session_key: &[u8; 32],
     hops: impl Iterator<Item = (PublicKey, P)>,
     associated_data: &[u8],
 ) -> Result<Built, BuildError> {
-    let mut ephemeral = SecretKey::from_slice(session_key).map_err(|_| BuildError::SessionKey)?;
-    let mut shared_secrets = Vec::new();
-    let mut payloads = Vec::new();
-    let mut first_point = None;
+    build_with(session_key, hops, associated_data, Session::new)
+}
+
+/// The same, with a session that may come from elsewhere.
+pub fn build_with<P: AsRef<[u8]>>(
+    session_key: &[u8; 32],
+    hops: impl Iterator<Item = (PublicKey, P)>,
+    associated_data: &[u8],
+    session: impl FnOnce(&[u8; 32], &[PublicKey]) -> Option<Session>,
+) -> Result<Built, BuildError> {
+    let (nodes, payloads): (Vec<PublicKey>, Vec<P>) = hops.unzip();
     let mut total = 0;
-    for (node, payload) in hops {
+    for (hop, payload) in payloads.iter().enumerate() {
         let bytes = payload.as_ref().len();
         if bytes < 2 {
-            return Err(BuildError::PayloadTooShort { hop: payloads.len(), bytes });
+            return Err(BuildError::PayloadTooShort { hop, bytes });
         }
-        // A point costs more than all the rest, so none is computed for a route that is too long already.
         total += shift(bytes);
-        if total <= PAYLOADS_BYTES {
-            // Each hop blinds the key for the one after it; what the last would make of it nobody needs.
-            if let Some(previous) = shared_secrets.last() {
-                let point = PublicKey::from_secret_key(SECP256K1, &ephemeral);
-                let factor = blinding_factor(&point, previous).ok_or(BuildError::SessionKey)?;
-                ephemeral = ephemeral.mul_tweak(&factor).map_err(|_| BuildError::SessionKey)?;
-                first_point.get_or_insert(point);
-            }
-            let shared_secret = ecdh::SharedSecret::new(&node, &ephemeral).secret_bytes();
-            shared_secrets.push(shared_secret);
-        }
-        payloads.push(payload);
     }
     if total > PAYLOADS_BYTES {
         return Err(BuildError::TooLong { bytes: total, maximum: PAYLOADS_BYTES });
@@ -98,10 +122,11 @@ pub fn build<P: AsRef<[u8]>>(
     if payloads.is_empty() {
         return Err(BuildError::NoHops);
     }
-    let first_point = first_point.unwrap_or_else(|| PublicKey::from_secret_key(SECP256K1, &ephemeral));
+    // A point costs more than all the rest, so none is computed for a route that is too long.
+    let Session { point, shared_secrets } = session(session_key, &nodes).ok_or(BuildError::SessionKey)?;
 
     let mut packet: Packet = [0; _];
-    packet[1..34].copy_from_slice(&first_point.serialize());
+    packet[1..34].copy_from_slice(&point.serialize());
     let mix = &mut packet[PAYLOADS];
     // BOLT 4: the unused tail starts as a key stream of the session key, so that the last hop cannot see its length.
     xor_stream(&derive("pad", session_key), 0, mix);

@@ -16,7 +16,7 @@ pub mod recipient;
 #[cfg(test)]
 mod tests;
 
-pub use build::{BuildError, Built, build};
+pub use build::{BuildError, Built, Session, build, build_with};
 pub use failure::Failure;
 pub use payload::{InvalidPayload, Payload};
 pub use peel::{BadOnion, Next, Onion, PeelError, Peeled, Scratch, hash};

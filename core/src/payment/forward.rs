@@ -98,13 +98,26 @@ pub struct Open {
 #[derive(Debug, Default, bincode::Encode, bincode::Decode)]
 pub struct Forwards {
     next_index: u64,
+    next_update: u64,
     open: BTreeMap<IncomingKey, Open>,
 }
 
 impl Forwards {
     /// Numbers go on after the stored ones.
-    pub fn restore(next_index: u64) -> Forwards {
-        Forwards { next_index, open: BTreeMap::new() }
+    pub fn restore(next_index: u64, next_update: u64) -> Forwards {
+        Forwards { next_index, next_update, open: BTreeMap::new() }
+    }
+
+    /// A number for the next change of a forward.
+    pub fn draw_update(&mut self) -> u64 {
+        let number = self.next_update;
+        self.next_update += 1;
+        number
+    }
+
+    /// The last numbers of forwards, by creation and by change, as clients count them.
+    pub fn last_numbers(&self) -> (u64, u64) {
+        (self.next_index, self.next_update)
     }
 
     /// A number for a new row.

@@ -79,6 +79,8 @@ pub enum Refused {
 pub enum Verdict {
     /// More is to come.
     Hold,
+    /// This part is all of it: claim it.
+    Whole,
     /// The sum is there: claim all of these.
     Claim {
         /// Every part.
@@ -124,6 +126,9 @@ impl Incoming {
     ) -> Verdict {
         if let Err(refused) = check(&part, &terms, &invoice, height) {
             return Verdict::Refuse(refused);
+        }
+        if part.amount >= terms.total && !self.sets.contains_key(&payment_hash) {
+            return Verdict::Whole;
         }
         let set = self.sets.entry(payment_hash).or_insert_with(|| Set { total: terms.total, parts: Vec::new() });
         // BOLT 4: total_msat must be the same in every part.
@@ -215,6 +220,7 @@ mod tests {
     #[test]
     fn parts_are_held_until_the_sum_is_there() {
         let mut incoming = Incoming::default();
+        assert_eq!(offer(&mut incoming, 7, 1_000, 1_000), Verdict::Whole);
         assert_eq!(offer(&mut incoming, 0, 400, 1_000), Verdict::Hold);
         assert_eq!(offer(&mut incoming, 0, 400, 1_000), Verdict::Hold, "handed in twice, it counts once");
         assert_eq!(incoming.next_deadline(), Some(Mono(60_000)));

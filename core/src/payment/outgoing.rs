@@ -141,6 +141,9 @@ pub struct Waiter {
 pub struct Outgoing {
     next_payment: u64,
     next_part: u64,
+    next_update: u64,
+    /// The last number of a part that there is, counted from 1: numbers may be drawn in vain.
+    last_part: u64,
     payments: BTreeMap<u64, Payment>,
     by_hash: BTreeMap<(PaymentHash, u64), u64>,
     parts: BTreeMap<u64, Part>,
@@ -164,8 +167,8 @@ pub enum Standing {
 
 impl Outgoing {
     /// Numbers go on after the stored ones.
-    pub fn restore(next_payment: u64, next_part: u64) -> Outgoing {
-        Outgoing { next_payment, next_part, ..Outgoing::default() }
+    pub fn restore(next_payment: u64, next_part: u64, next_update: u64) -> Outgoing {
+        Outgoing { next_payment, next_part, next_update, last_part: next_part, ..Outgoing::default() }
     }
 
     /// Puts a payment back that had not ended.
@@ -222,6 +225,19 @@ impl Outgoing {
         let payment = self.payments.get_mut(&row.payment).expect("a part belongs to a payment in flight");
         payment.parts.insert(row.part_id, number);
         self.parts.insert(number, Part { row });
+        self.last_part = number + 1;
+    }
+
+    /// A number for the next change of a part.
+    pub fn draw_update(&mut self) -> u64 {
+        let number = self.next_update;
+        self.next_update += 1;
+        number
+    }
+
+    /// The last numbers of parts, by creation and by change, as clients count them.
+    pub fn last_numbers(&self) -> (u64, u64) {
+        (self.last_part, self.next_update)
     }
 
     /// A number for the next part. The HTLC is offered with it, before the part is registered.

@@ -1,9 +1,14 @@
 //! Onions seen before (BOLT 4, onion decryption): the same onion a second time is somebody who copies packets to learn
 //! where a payment goes. Remembered until the HTLC that brought it would have expired, across restarts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use bincode::de::Decoder;
+use bincode::enc::Encoder;
+use bincode::error::{DecodeError, EncodeError};
 use bitcoin::hashes::{Hash, sha256};
+use hashbrown::HashTable;
+use slab::Slab;
 
 use super::forward::IncomingKey;
 use crate::command::{Command, Sink};
@@ -26,16 +31,37 @@ impl RowValue for ReplayRow {
     const TABLE: Table = Table::Replay;
 }
 
+/// An onion that was seen.
+#[derive(Debug)]
+struct Seen {
+    key: OnionKey,
+    row: ReplayRow,
+    /// The one before it of those that expire at the same height.
+    earlier: Option<usize>,
+}
+
 /// All onions that may still be copied.
-#[derive(Debug, Default, bincode::Encode, bincode::Decode)]
+///
+/// Every payment that arrives adds one and none is ever looked at in an order, so this is a hash table over one block of
+/// memory: once that has its size nothing is allocated for a payment.
+#[derive(Debug, Default)]
 pub struct Replays {
-    seen: BTreeMap<OnionKey, ReplayRow>,
-    by_expiry: BTreeSet<(u32, OnionKey)>,
+    seen: Slab<Seen>,
+    /// Where in `seen` an onion is. Its order is never looked at.
+    by_key: HashTable<usize>,
+    /// The newest in `seen` of those that expire at a height.
+    by_expiry: BTreeMap<u32, usize>,
 }
 
 fn onion_key(shared_secret: &[u8; 32]) -> OnionKey {
     let hash = sha256::Hash::hash(shared_secret).to_byte_array();
     hash[..16].try_into().expect("half of a hash")
+}
+
+/// The key is a hash already. Whoever wants onions whose keys fall together must compute a curve point for each try, so
+/// long chains cannot be had.
+fn hash(key: &OnionKey) -> u64 {
+    u64::from_le_bytes(key[..8].try_into().expect("half of it"))
 }
 
 impl Replays {
@@ -45,9 +71,18 @@ impl Replays {
         Ok(())
     }
 
+    fn get(&self, key: &OnionKey) -> Option<&ReplayRow> {
+        let at = self.by_key.find(hash(key), |at| self.seen[*at].key == *key)?;
+        Some(&self.seen[*at].row)
+    }
+
+    /// Only one that is not there.
     fn insert(&mut self, key: OnionKey, row: ReplayRow) {
-        self.seen.insert(key, row);
-        self.by_expiry.insert((row.cltv_expiry, key));
+        let place = self.seen.vacant_entry();
+        let at = place.key();
+        let earlier = self.by_expiry.insert(row.cltv_expiry, at);
+        place.insert(Seen { key, row, earlier });
+        self.by_key.insert_unique(hash(&key), at, |at| hash(&self.seen[*at].key));
     }
 
     /// Is this onion new? The HTLC that brought it first may bring it again, after a restart.
@@ -59,7 +94,7 @@ impl Replays {
         cltv_expiry: u32,
     ) -> bool {
         let key = onion_key(shared_secret);
-        if let Some(row) = self.seen.get(&key) {
+        if let Some(row) = self.get(&key) {
             return row.incoming == incoming;
         }
         let row = ReplayRow { incoming, cltv_expiry };
@@ -70,14 +105,44 @@ impl Replays {
 
     /// Forgets onions whose HTLCs have expired: a copy of one would be too late anyway.
     pub fn forget_expired(&mut self, out: &mut dyn Sink, height: BlockHeight) {
-        while let Some(&(cltv_expiry, key)) = self.by_expiry.first() {
-            if cltv_expiry >= height.0 {
+        while let Some(entry) = self.by_expiry.first_entry() {
+            if *entry.key() >= height.0 {
                 break;
             }
-            self.by_expiry.pop_first();
-            self.seen.remove(&key);
-            out.emit(Command::Delete { table: Table::Replay, key: Key::new().bytes(&key).as_slice() });
+            let mut next = Some(entry.remove());
+            let mut keys = Vec::new();
+            while let Some(at) = next {
+                let seen = self.seen.remove(at);
+                let found = self.by_key.find_entry(hash(&seen.key), |other| *other == at);
+                found.expect("all that was seen is found by its key").remove();
+                keys.push(seen.key);
+                next = seen.earlier;
+            }
+            // A node that was restored has seen them in another order.
+            keys.sort_unstable();
+            for key in keys {
+                out.emit(Command::Delete { table: Table::Replay, key: Key::new().bytes(&key).as_slice() });
+            }
         }
+    }
+}
+
+/// As a sequence of keys and rows.
+impl bincode::Encode for Replays {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        (self.seen.len() as u64).encode(encoder)?;
+        self.seen.iter().try_for_each(|(_, seen)| (seen.key, seen.row).encode(encoder))
+    }
+}
+
+impl<C> bincode::Decode<C> for Replays {
+    fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Replays, DecodeError> {
+        let mut replays = Replays::default();
+        for _ in 0..u64::decode(decoder)? {
+            let (key, row) = bincode::Decode::decode(decoder)?;
+            replays.insert(key, row);
+        }
+        Ok(replays)
     }
 }
 
@@ -120,5 +185,29 @@ mod tests {
         restarted.forget_expired(&mut rows, BlockHeight(101));
         assert!(restarted.is_new(&mut rows, &[7; 32], copy, 300), "its HTLC has expired long since");
         assert_eq!(rows.0.len(), 2);
+    }
+
+    #[test]
+    fn many_onions_are_known_until_they_expire() {
+        let (mut replays, mut rows) = (Replays::default(), Rows(BTreeMap::new()));
+        let secret = |number: u32| sha256::Hash::hash(&number.to_be_bytes()).to_byte_array();
+        let expiry = |number: u32| 100 + number % 7;
+        let by = |number: u32| (ChannelKey(1), HtlcId(u64::from(number)));
+        for height in 100..=107 {
+            replays.forget_expired(&mut rows, BlockHeight(height));
+            for number in 0..500 {
+                let alive = height > 100 && expiry(number) >= height;
+                assert_eq!(!replays.is_new(&mut rows, &secret(number), (ChannelKey(2), HtlcId(0)), 99), alive);
+            }
+            // What was only looked for is forgotten again, and half of them come back.
+            replays.forget_expired(&mut rows, BlockHeight(100));
+            for number in (0..500).filter(|number| expiry(*number) >= height.max(101) || height == 100) {
+                assert!(replays.is_new(&mut rows, &secret(number), by(number), expiry(number)));
+            }
+            assert_eq!(rows.0.len(), replays.seen.len());
+            let bytes = bincode::encode_to_vec(&replays, bincode::config::standard()).expect("it encodes");
+            replays = bincode::decode_from_slice(&bytes, bincode::config::standard()).expect("we wrote it").0;
+        }
+        assert_eq!(rows.0.len(), 0);
     }
 }

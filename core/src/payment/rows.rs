@@ -6,7 +6,7 @@
 use super::route::{FinalData, Hop};
 use crate::amount::Msat;
 use crate::ids::{ChannelKey, HtlcId, NodeId, PaymentHash, Preimage, ShortChannelId};
-use crate::store::{Key, RowValue, Table};
+use crate::store::{Key, RowError, RowValue, Table, decode_from};
 
 /// An outgoing payment, as it was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
@@ -69,6 +69,20 @@ pub struct PartRow {
     pub content: PartContent,
     /// How it is.
     pub state: PartState,
+    /// Its number by its last change, once it has changed. What changed before such numbers were kept has none.
+    pub updated: Option<u64>,
+}
+
+/// Version 1 of [`PartRow`].
+#[derive(bincode::Encode, bincode::Decode)]
+struct PartRow1 {
+    payment: u64,
+    payment_hash: PaymentHash,
+    group: u64,
+    part_id: u64,
+    created_at_s: u64,
+    content: PartContent,
+    state: PartState,
 }
 
 /// What an onion is built from: enough to build it again, byte for byte.
@@ -164,6 +178,21 @@ pub struct PartFailure {
 
 impl RowValue for PartRow {
     const TABLE: Table = Table::Part;
+    const VERSION: u8 = 2;
+
+    fn decode_old(version: u8, bytes: &[u8]) -> Result<PartRow, RowError> {
+        let PartRow1 { payment, payment_hash, group, part_id, created_at_s, content, state } =
+            decode_version_1(Self::TABLE, version, bytes)?;
+        Ok(PartRow { payment, payment_hash, group, part_id, created_at_s, content, state, updated: None })
+    }
+}
+
+/// Reads what a build wrote that knew only the first version.
+fn decode_version_1<T: bincode::Decode<()>>(table: Table, version: u8, bytes: &[u8]) -> Result<T, RowError> {
+    if version != 1 {
+        return Err(RowError::UnknownVersion { table, version });
+    }
+    decode_from(bytes).map_err(|error| RowError::Malformed { table, detail: error.to_string() })
 }
 
 /// Payment hash and created index of a payment: all payments of a hash stand together. The value is its group.
@@ -195,6 +224,22 @@ pub struct ForwardRow {
     pub received_ms: u64,
     /// How it is.
     pub state: ForwardState,
+    /// Its number by its last change, once it has changed. What changed before such numbers were kept has none.
+    pub updated: Option<u64>,
+}
+
+/// Version 1 of [`ForwardRow`].
+#[derive(bincode::Encode, bincode::Decode)]
+struct ForwardRow1 {
+    in_channel: ChannelKey,
+    in_scid: ShortChannelId,
+    in_htlc: HtlcId,
+    in_amount: Msat,
+    out_scid: ShortChannelId,
+    out_amount: Msat,
+    payment_hash: PaymentHash,
+    received_ms: u64,
+    state: ForwardState,
 }
 
 /// How a forward is.
@@ -236,6 +281,73 @@ pub enum ForwardState {
 
 impl RowValue for ForwardRow {
     const TABLE: Table = Table::Forward;
+    const VERSION: u8 = 2;
+
+    fn decode_old(version: u8, bytes: &[u8]) -> Result<ForwardRow, RowError> {
+        let ForwardRow1 {
+            in_channel,
+            in_scid,
+            in_htlc,
+            in_amount,
+            out_scid,
+            out_amount,
+            payment_hash,
+            received_ms,
+            state,
+        } = decode_version_1(Self::TABLE, version, bytes)?;
+        Ok(ForwardRow {
+            in_channel,
+            in_scid,
+            in_htlc,
+            in_amount,
+            out_scid,
+            out_amount,
+            payment_hash,
+            received_ms,
+            state,
+            updated: None,
+        })
+    }
+}
+
+/// Numberings that rows of their own keep, because the numbered things stand in another order. Nothing is ever taken
+/// out of them, so the last number given is known after a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Changes {
+    /// Parts, as they came to be: they stand with their payments.
+    PartCreated = 0,
+    /// Parts, as they ended.
+    PartUpdated = 1,
+    /// Forwards, as they ended.
+    ForwardUpdated = 2,
+}
+
+impl Changes {
+    /// Key of a number.
+    pub fn key(self, number: u64) -> Key {
+        Key::new().u8(self as u8).u64(number)
+    }
+
+    /// The number, if the key is one of this numbering.
+    pub fn number(self, key: &[u8]) -> Option<u64> {
+        match key {
+            [kind, number @ ..] if *kind == self as u8 => Some(u64::from_be_bytes(number.try_into().ok()?)),
+            _ => None,
+        }
+    }
+}
+
+/// What has a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct ChangeRow {
+    /// The payment or the forward.
+    pub head: u64,
+    /// The part, or zero.
+    pub part: u64,
+}
+
+impl RowValue for ChangeRow {
+    const TABLE: Table = Table::Change;
 }
 
 /// Key of a part: parts of a payment stand together.

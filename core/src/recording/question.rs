@@ -36,10 +36,13 @@ pub enum Ask {
     WalletAccounts = 0x53,
     SignPsbt = 0x54,
     Draw = 0x55,
+    CheckSignatures = 0x56,
+    CheckSecret = 0x57,
+    OnionSession = 0x58,
 }
 
 impl Ask {
-    const ALL: [Ask; 22] = [
+    const ALL: [Ask; 25] = [
         Ask::Ecdh,
         Ask::ChannelBasepoints,
         Ask::PerCommitmentPoint,
@@ -62,6 +65,9 @@ impl Ask {
         Ask::WalletAccounts,
         Ask::SignPsbt,
         Ask::Draw,
+        Ask::CheckSignatures,
+        Ask::CheckSecret,
+        Ask::OnionSession,
     ];
 
     pub(super) fn from_tag(tag: u8) -> Option<Ask> {
@@ -72,19 +78,21 @@ impl Ask {
 
     /// Questions about one channel name its keys.
     fn has_keys(self) -> bool {
-        use Ask::{Draw, Ecdh, SignNode, SignPsbt, SignRecoverable, WalletAccounts};
-        !matches!(self, Ecdh | SignNode | SignRecoverable | WalletAccounts | SignPsbt | Draw)
+        use Ask::{Draw, Ecdh, OnionSession, SignNode, SignPsbt, SignRecoverable, WalletAccounts};
+        !matches!(self, Ecdh | OnionSession | SignNode | SignRecoverable | WalletAccounts | SignPsbt | Draw)
     }
 
     /// Questions about one commitment name its number.
     fn has_number(self) -> bool {
         use Ask::{
-            CommitmentKeys, LocalSigned, PerCommitmentPoint, ReleaseSecret, RemoteRevoked, SignHtlc,
-            SignLocalCommitment, SignRemoteCommitment,
+            CheckSecret, CheckSignatures, CommitmentKeys, LocalSigned, PerCommitmentPoint, ReleaseSecret,
+            RemoteRevoked, SignHtlc, SignLocalCommitment, SignRemoteCommitment,
         };
         matches!(
             self,
-            CommitmentKeys
+            CheckSecret
+                | CheckSignatures
+                | CommitmentKeys
                 | LocalSigned
                 | PerCommitmentPoint
                 | ReleaseSecret

@@ -11,8 +11,9 @@ use super::digest::Digester;
 use super::question::{Ask, Question};
 use super::tape::Tape;
 use crate::ids::{CommitmentSecret, KeysIndex, NodeId, Sig};
+use crate::onion::Session;
 use crate::signer::{CommitmentOf, Refusal, Signer, SignerState, WalletAccounts};
-use crate::tx::{Basepoints, Claim, ClosingTx, CommitmentKeys, CommitmentTx, KeyScope, Sweep};
+use crate::tx::{Basepoints, Claim, ClosingTx, CommitmentKeys, CommitmentTx, KeyScope, SignatureError, Sweep};
 
 /// Puts what `inner` answers into a tape, and what it is asked into a digest.
 pub struct RecordingSigner<'a> {
@@ -69,6 +70,11 @@ pub(super) fn ask_keys(
     let scope = [u8::from(scope == KeyScope::BalancesAndHtlcs)];
     question.digest(digest, &[&scope, point.as_ref().map_or(&[], |point| point.as_slice())]);
     question
+}
+
+pub(super) fn digest_session(question: Question, digest: &Cell<Digester>, session_key: &[u8; 32], nodes: &[PublicKey]) {
+    question.digest(digest, &[session_key]);
+    nodes.iter().for_each(|node| question.digest(digest, &[&node.serialize()]));
 }
 
 impl<'a> RecordingSigner<'a> {
@@ -165,6 +171,49 @@ impl Signer for RecordingSigner<'_> {
         question.digest(self.digest, &[]);
         self.record(question, |_| {});
         self.inner.forget(keys);
+    }
+
+    fn onion_session(&mut self, session_key: &[u8; 32], nodes: &[PublicKey]) -> Option<Session> {
+        let question = Question::of_node(Ask::OnionSession);
+        digest_session(question, self.digest, session_key, nodes);
+        let session = self.inner.onion_session(session_key, nodes);
+        self.record(question, |out| match &session {
+            Some(Session { point, shared_secrets }) => {
+                put_u64(shared_secrets.len() as u64, out);
+                put_point(point, out);
+                shared_secrets.iter().for_each(|secret| out.extend_from_slice(secret));
+            }
+            None => put_u64(0, out),
+        });
+        session
+    }
+
+    fn check_signatures(
+        &mut self,
+        keys: KeysIndex,
+        commitment: &CommitmentTx,
+        sig: &Sig,
+        htlc_sigs: &[Sig],
+    ) -> Result<(), SignatureError> {
+        let question = Question::of_commitment(Ask::CheckSignatures, keys, commitment.number);
+        digest_commitment(question, self.digest, commitment);
+        let result = self.inner.check_signatures(keys, commitment, sig, htlc_sigs);
+        self.record(question, |out| match &result {
+            Ok(()) => out.push(0),
+            Err(error) => {
+                out.push(1);
+                put_value(error, &mut Vec::new(), out);
+            }
+        });
+        result
+    }
+
+    fn check_secret(&mut self, keys: KeysIndex, number: u64, secret: &CommitmentSecret, point: &PublicKey) -> bool {
+        let question = Question::of_commitment(Ask::CheckSecret, keys, number);
+        question.digest(self.digest, &[&point.serialize()]);
+        let result = self.inner.check_secret(keys, number, secret, point);
+        self.record(question, |out| out.push(u8::from(result)));
+        result
     }
 
     fn local_signed(&mut self, keys: KeysIndex, number: u64) -> Result<(), Refusal> {

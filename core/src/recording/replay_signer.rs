@@ -13,30 +13,38 @@ use secp256k1::{Message, PublicKey};
 use super::bytes::Reader;
 use super::digest::Digester;
 use super::question::{Ask, Question};
-use super::recording_signer::{ask_keys, digest_commitment};
+use super::recording_signer::{ask_keys, digest_commitment, digest_session};
 use super::{Answer, Malformed};
 use crate::ids::{CommitmentSecret, KeysIndex, NodeId, Sig};
+use crate::onion::Session;
 use crate::signer::{CommitmentOf, Refusal, Signer, SignerState, WalletAccounts};
-use crate::tx::{Basepoints, Claim, ClosingTx, CommitmentKeys, CommitmentTx, HtlcKeys, KeyScope, Sweep};
+use crate::tx::{
+    Basepoints, Claim, ClosingTx, CommitmentKeys, CommitmentTx, HtlcKeys, KeyScope, SignatureError, Sweep,
+};
 
-/// The replay asks what the recorded run did not ask at this place.
+/// In what the signer of the replay is not that of the recorded run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mismatch {
-    /// What the replay asks; `None` if it asks nothing more.
-    pub asked: Option<Question>,
-    /// What the recorded run asked; `None` if it asked nothing more.
-    pub recorded: Option<Question>,
+pub enum Mismatch {
+    /// The replay asks what the recorded run did not ask at this place.
+    Question {
+        /// What the replay asks; `None` if it asks nothing more.
+        asked: Option<Question>,
+        /// What the recorded run asked; `None` if it asked nothing more.
+        recorded: Option<Question>,
+    },
+    /// The recorded answer is wrong.
+    Answer(Question),
 }
 
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = |question: &Option<Question>| question.map_or("nothing".to_owned(), |question| question.to_string());
-        write!(
-            f,
-            "the signer is asked for {} where the recorded run asked for {}",
-            name(&self.asked),
-            name(&self.recorded)
-        )
+        match self {
+            Mismatch::Question { asked, recorded } => {
+                write!(f, "the signer is asked for {} where the recorded run asked for {}", name(asked), name(recorded))
+            }
+            Mismatch::Answer(question) => write!(f, "the recorded answer to {question} is wrong"),
+        }
     }
 }
 
@@ -50,18 +58,39 @@ pub struct ReplaySigner<'a> {
     next: Cell<usize>,
     mismatch: RefCell<Option<Mismatch>>,
     digest: &'a Cell<Digester>,
+    verifies: bool,
 }
 
 impl<'a> ReplaySigner<'a> {
     /// With the answers of a step.
     pub fn new(node_id: NodeId, answers: &'a [Answer<'a>], digest: &'a Cell<Digester>) -> ReplaySigner<'a> {
-        ReplaySigner { node_id, answers, next: Cell::new(0), mismatch: RefCell::new(None), digest }
+        ReplaySigner { node_id, answers, next: Cell::new(0), mismatch: RefCell::new(None), digest, verifies: false }
+    }
+
+    /// Also works out what needs no secret, and tells where that is not what was recorded.
+    pub fn verifying(self, verifies: bool) -> ReplaySigner<'a> {
+        ReplaySigner { verifies, ..self }
+    }
+
+    /// The recorded answer, if it is the right one as far as that is asked.
+    fn verified<T: PartialEq>(
+        &self,
+        question: Question,
+        recorded: Option<T>,
+        work_out: impl FnOnce() -> T,
+    ) -> Option<T> {
+        let recorded = recorded?;
+        if self.verifies && work_out() != recorded {
+            *self.mismatch.borrow_mut() = Some(Mismatch::Answer(question));
+            return None;
+        }
+        Some(recorded)
     }
 
     /// Where the replay asked otherwise. To be looked at behind the step, when all answers should be used.
     pub fn mismatch(&self) -> Option<Mismatch> {
         let left = self.answers.get(self.next.get());
-        let rest = left.map(|answer| Mismatch { asked: None, recorded: Some(answer.question) });
+        let rest = left.map(|answer| Mismatch::Question { asked: None, recorded: Some(answer.question) });
         self.mismatch.borrow().or(rest)
     }
 
@@ -78,7 +107,7 @@ impl<'a> ReplaySigner<'a> {
             return Some(value);
         }
         let recorded = recorded.map(|answer| answer.question);
-        *self.mismatch.borrow_mut() = Some(Mismatch { asked: Some(question), recorded });
+        *self.mismatch.borrow_mut() = Some(Mismatch::Question { asked: Some(question), recorded });
         None
     }
 
@@ -167,6 +196,19 @@ pub(super) fn skip_answer(ask: Ask, reader: &mut Reader<'_>) -> Result<(), Malfo
         }
         Ask::State => return reader.bytes().map(|_| ()),
         Ask::LocalSigned | Ask::RemoteRevoked => return skip_result(reader, 0),
+        Ask::CheckSecret => 1,
+        Ask::OnionSession => match usize::try_from(reader.u64()?).ok().and_then(|count| count.checked_mul(32)) {
+            None => return Err(Malformed { expected: "number of shared secrets" }),
+            Some(0) => 0,
+            Some(size) => {
+                reader.take(64)?;
+                size
+            }
+        },
+        Ask::CheckSignatures => match reader.u8()? {
+            0 => 0,
+            _ => return reader.value::<SignatureError>("reason why signatures are wrong").map(|_| ()),
+        },
         Ask::ReleaseSecret => return skip_result(reader, 32),
         Ask::SignLocalCommitment | Ask::SignHtlc | Ask::SignClosing | Ask::SignClaim => {
             return skip_result(reader, 64);
@@ -266,6 +308,45 @@ impl Signer for ReplaySigner<'_> {
         let question = Question::of_channel(Ask::Forget, keys);
         question.digest(self.digest, &[]);
         self.answer(question, |_| Ok(()));
+    }
+
+    fn onion_session(&mut self, session_key: &[u8; 32], nodes: &[PublicKey]) -> Option<Session> {
+        let question = Question::of_node(Ask::OnionSession);
+        digest_session(question, self.digest, session_key, nodes);
+        let recorded = self.answer(question, |reader| match reader.u64()? {
+            0 => Ok(None),
+            count => {
+                let point = point(reader)?;
+                let shared_secrets = (0..count).map(|_| reader.array()).collect::<Result<_, _>>()?;
+                Ok(Some(Session { point, shared_secrets }))
+            }
+        });
+        self.verified(question, recorded, || Session::new(session_key, nodes)).flatten()
+    }
+
+    fn check_signatures(
+        &mut self,
+        keys: KeysIndex,
+        commitment: &CommitmentTx,
+        sig: &Sig,
+        htlc_sigs: &[Sig],
+    ) -> Result<(), SignatureError> {
+        let question = Question::of_commitment(Ask::CheckSignatures, keys, commitment.number);
+        digest_commitment(question, self.digest, commitment);
+        let recorded = self.answer(question, |reader| match reader.u8()? {
+            0 => Ok(Ok(())),
+            1 => reader.value("reason why signatures are wrong").map(Err),
+            _ => Err(Malformed { expected: "result" }),
+        });
+        self.verified(question, recorded, || commitment.check_signatures(sig, htlc_sigs))
+            .unwrap_or(Err(SignatureError::Commitment { number: commitment.number }))
+    }
+
+    fn check_secret(&mut self, keys: KeysIndex, number: u64, secret: &CommitmentSecret, point: &PublicKey) -> bool {
+        let question = Question::of_commitment(Ask::CheckSecret, keys, number);
+        question.digest(self.digest, &[&point.serialize()]);
+        let recorded = self.answer(question, |reader| reader.u8().map(|held| held != 0));
+        self.verified(question, recorded, || secret.is_of(point)).unwrap_or(false)
     }
 
     fn local_signed(&mut self, keys: KeysIndex, number: u64) -> Result<(), Refusal> {

@@ -11,7 +11,7 @@ use crate::clock::{Clock, Mono, Wall};
 use crate::command::{Command, Sink};
 use crate::config::{Config, Network};
 use crate::event::{BroadcastOutcome, ChainEvent, Cut, Direction, Event, Match, NetAddr};
-use crate::ids::{BlockHeight, ConnId, DialId, KeysIndex, NodeId, QueryId, RequestId};
+use crate::ids::{BlockHeight, CommitmentSecret, ConnId, DialId, KeysIndex, NodeId, QueryId, RequestId};
 use crate::request::Request;
 use crate::signer::{CommitmentOf, KeysSigner, Signer, SignerState};
 use crate::store::{Row, Table};
@@ -237,6 +237,12 @@ fn ask(signer: &mut dyn Signer) -> Vec<String> {
     said.push(format!("{:?}", signer.release_secret(keys, 0)));
     said.push(format!("{:?}{:?}", signer.local_signed(keys, 2), signer.local_signed(keys, 9)));
     said.push(format!("{:?}", signer.remote_revoked(keys, 0)));
+    for (key, nodes) in [([9; 32], vec![point]), ([9; 32], vec![point, peer.htlc, point]), ([0; 32], vec![point])] {
+        said.push(format!("{:?}", signer.onion_session(&key, &nodes)));
+    }
+    for secret in [CommitmentSecret([9; 32]), CommitmentSecret([8; 32])] {
+        said.push(format!("{:?}", signer.check_secret(keys, 0, &secret, &point)));
+    }
     said.push(format!("{:?}{:?}", signer.sign_announcement(keys, &digest), signer.sign_node(&digest)));
     said.push(format!("{:?}", signer.sign_recoverable(&digest)));
     said.push(format!("{:?}{:?}", signer.ecdh(&point), signer.draw()));
@@ -283,7 +289,10 @@ fn another_question_is_named() {
     let digest = Cell::default();
     let mut replay = ReplaySigner::new(NodeId([2; 33]), &turn.steps[0].answers, &digest);
     assert_ne!(replay.draw(), [0; 32]);
-    assert!(replay.mismatch().is_some_and(|mismatch| mismatch.asked.is_none()), "it should ask once more");
+    assert!(
+        replay.mismatch().is_some_and(|mismatch| matches!(mismatch, Mismatch::Question { asked: None, .. })),
+        "it should ask once more"
+    );
     assert!(replay.release_secret(KeysIndex(4), 12).is_err());
     assert_eq!(replay.draw(), [0; 32], "from here on nothing is of worth");
     let text = replay.mismatch().expect("it asked otherwise").to_string();
@@ -292,6 +301,21 @@ fn another_question_is_named() {
         "the signer is asked for ReleaseSecret of channel keys 4, commitment 12 where the recorded run asked for \
          ReleaseSecret of channel keys 4, commitment 11"
     );
+}
+
+#[test]
+fn a_wrong_answer_is_found_by_who_looks() {
+    let (secret, other) = (CommitmentSecret([9; 32]), CommitmentSecret([8; 32]));
+    let point = SecretKey::from_slice(&secret.0).expect("a key").public_key(SECP256K1);
+    let (bytes, _) = recorded(|signer| assert!(signer.check_secret(KeysIndex(4), 11, &secret, &point)));
+    let turn = turn_of(&bytes);
+    let digest = Cell::default();
+    for (asked, verifies, held) in [(&secret, true, true), (&other, false, true), (&other, true, false)] {
+        let replay = ReplaySigner::new(NodeId([2; 33]), &turn.steps[0].answers, &digest);
+        let mut replay = replay.verifying(verifies);
+        assert_eq!(replay.check_secret(KeysIndex(4), 11, asked, &point), held);
+        assert_eq!(replay.mismatch().is_none(), held);
+    }
 }
 
 struct Value;

@@ -29,6 +29,8 @@ pub enum Request {
     Feerates(node::FeerateStyle),
     /// Answer once the chain is this high. [`Response::BlockHeight`].
     WaitBlockHeight(node::WaitBlockHeight),
+    /// Answer once a list has come so far. [`Response::Grown`].
+    Wait(node::Wait),
     /// Sign a text with the node's key. [`Response::MessageSignature`].
     SignMessage {
         /// The text.
@@ -143,6 +145,8 @@ pub enum Response {
     Feerates(Box<node::FeeratesInfo>),
     /// To [`Request::WaitBlockHeight`].
     BlockHeight(BlockHeight),
+    /// To [`Request::Wait`].
+    Grown(node::Grown),
     /// To [`Request::SignMessage`].
     MessageSignature(node::MessageSignature),
     /// To [`Request::Connect`].
@@ -187,7 +191,7 @@ pub enum Response {
     /// To [`Request::WaitInvoice`], [`Request::WaitAnyInvoice`] and [`Request::DelInvoice`].
     Invoice(Box<invoice::InvoiceInfo>),
     /// To [`Request::Pay`].
-    Paid(Box<payment::Paid>),
+    Paid(payment::Paid),
     /// To [`Request::XPay`].
     XPaid(payment::XPaid),
     /// To [`Request::ListPays`].

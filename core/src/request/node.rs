@@ -111,6 +111,39 @@ pub struct FeerateEstimate {
     pub smoothed_feerate_per_kw: u32,
 }
 
+/// A list that grows, and whose entries change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub enum Subsystem {
+    /// Our invoices; they change when they are paid.
+    Invoices,
+    /// Parts of payments; they change when they end.
+    SendPays,
+    /// Forwards; they change when they end.
+    Forwards,
+}
+
+/// Asks to be told when a list has come so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Wait {
+    /// Which list.
+    pub subsystem: Subsystem,
+    /// By which of its numberings.
+    pub index: super::ListIndex,
+    /// The number that is waited for; with zero the answer comes at once.
+    pub next: u64,
+}
+
+/// Answers [`super::Request::Wait`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Grown {
+    /// Which list.
+    pub subsystem: Subsystem,
+    /// By which of its numberings.
+    pub index: super::ListIndex,
+    /// Its last number now; zero if there is none yet.
+    pub last: u64,
+}
+
 /// Asks to be told when the chain has grown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct WaitBlockHeight {

@@ -133,7 +133,7 @@ impl ChannelKeys {
             }
             CommitmentOf::Remote(point) => CommitmentKeys {
                 per_commitment_point: point,
-                revocation: keys::revocation_pubkey(&self.basepoints.revocation, &point),
+                revocation: keys::remote_revocation_pubkey(&self.revocation, &self.basepoints.revocation, &point),
                 delayed: keys::derive_pubkey(&peer.delayed_payment, &point),
                 counterparty_payment: self.basepoints.payment,
                 htlc: scope.htlc_keys(|| HtlcKeys {

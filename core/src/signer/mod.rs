@@ -17,7 +17,8 @@ pub use keys_signer::KeysSigner;
 pub use refusal::Refusal;
 
 use crate::ids::{CommitmentSecret, KeysIndex, NodeId, Sig};
-use crate::tx::{Basepoints, ClosingTx, CommitmentKeys, CommitmentTx, KeyScope, Sweep};
+use crate::onion::Session;
+use crate::tx::{Basepoints, ClosingTx, CommitmentKeys, CommitmentTx, KeyScope, SignatureError, Sweep};
 
 /// How far a channel has come, as far as it matters for what may be signed. The channel's rows hold the same facts, so
 /// it is told at restore and not stored by the signer itself.
@@ -87,6 +88,28 @@ pub trait Signer {
 
     /// Forgets what it knows of a channel that is over; its keys can be derived again.
     fn forget(&mut self, keys: KeysIndex);
+
+    /// What a session key makes of a route. That takes no secret of ours. It is asked here because a recording keeps all
+    /// answers: a replay need not work it out again.
+    fn onion_session(&mut self, session_key: &[u8; 32], nodes: &[PublicKey]) -> Option<Session> {
+        Session::new(session_key, nodes)
+    }
+
+    /// Are these the peer's signatures of our own commitment? That takes no secret. Asked here for the same reason.
+    fn check_signatures(
+        &mut self,
+        _keys: KeysIndex,
+        commitment: &CommitmentTx,
+        sig: &Sig,
+        htlc_sigs: &[Sig],
+    ) -> Result<(), SignatureError> {
+        commitment.check_signatures(sig, htlc_sigs)
+    }
+
+    /// Is this the secret of the point of the peer's commitment `number`? Asked here for the same reason.
+    fn check_secret(&mut self, _keys: KeysIndex, _number: u64, secret: &CommitmentSecret, point: &PublicKey) -> bool {
+        secret.is_of(point)
+    }
 
     /// Tells that the peer's signatures on our commitment `number` were checked and kept: the one before may be revoked.
     fn local_signed(&mut self, keys: KeysIndex, number: u64) -> Result<(), Refusal>;

@@ -489,7 +489,7 @@ fn number_htlcs(outputs: &mut [Output], htlcs: &mut [HtlcOutput]) {
 }
 
 /// Why a `commitment_signed` does not fit the commitment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub enum SignatureError {
     /// BOLT 2: one signature for each HTLC output.
     HtlcCount {

@@ -9,8 +9,16 @@ use bincode::de::Decoder;
 use bincode::enc::Encoder;
 use bincode::error::{DecodeError, EncodeError};
 use bitcoin::hashes::{Hash, sha256};
+use secp256k1::{PublicKey, SECP256K1, SecretKey};
 
 use crate::ids::CommitmentSecret;
+
+impl CommitmentSecret {
+    /// Does it belong to this point?
+    pub fn is_of(&self, point: &PublicKey) -> bool {
+        SecretKey::from_slice(&self.0).is_ok_and(|secret| secret.public_key(SECP256K1) == *point)
+    }
+}
 
 /// The largest number of a commitment.
 pub const NUMBER_MAX: u64 = (1 << 48) - 1;

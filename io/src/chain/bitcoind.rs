@@ -10,6 +10,7 @@ use mio::{Registry, Token};
 use super::connection::{Broken, Connection, Progress};
 use super::event::{DriverEvent, Start, Trouble};
 use super::follow::Follower;
+use super::resolve::{self, Addresses, Lookup};
 use super::rpc::{self, Call, ResponseError};
 use crate::config::Bitcoind;
 
@@ -22,8 +23,14 @@ const RETRY_MS_MAX: u64 = 5_000;
 /// How long connecting may take.
 const CONNECT_TIMEOUT_MS: u64 = 10_000;
 
+/// How long the resolver may take to find a host.
+const RESOLVE_TIMEOUT_MS: u64 = 30_000;
+
 /// When to ask again after the backend's queue was full.
 const BUSY_RETRY_MS: u64 = 250;
+
+/// A backend whose queue was full for so long, without one answer meanwhile, is of no use.
+const BUSY_PATIENCE_MS: u64 = 30_000;
 
 /// How many responses are taken in per turn of the loop.
 const RESPONSES_PER_TURN: usize = 16;
@@ -38,12 +45,19 @@ pub struct BitcoindDriver {
     retry_ms: u64,
     /// Whether the credentials were refused and nothing has gone well since.
     was_unauthorized: bool,
+    /// Since when the backend's queue is full and nothing was answered.
+    busy_since_ms: Option<u64>,
 }
 
 enum Link {
     /// No connection; try at this time.
     Closed {
         retry_at_ms: u64,
+    },
+    /// The host's name is being looked up.
+    Resolving {
+        lookup: Lookup,
+        by_ms: u64,
     },
     Open(Box<Open>),
 }
@@ -78,6 +92,7 @@ impl BitcoindDriver {
             next_id: 1,
             retry_ms: RETRY_MS_MIN,
             was_unauthorized: false,
+            busy_since_ms: None,
         }
     }
 
@@ -97,6 +112,10 @@ impl BitcoindDriver {
         match &self.link {
             Link::Closed { retry_at_ms } if now_ms >= *retry_at_ms => self.connect(now_ms),
             Link::Closed { .. } => {}
+            Link::Resolving { by_ms, .. } if now_ms >= *by_ms => {
+                self.unreachable(format!("its name was not resolved within {RESOLVE_TIMEOUT_MS} ms"), now_ms);
+            }
+            Link::Resolving { .. } => self.advance(now_ms),
             Link::Open(open) => match &open.asked {
                 Some(asked) if now_ms >= asked.by_ms => {
                     let (method, waited_ms) = (asked.call.method(), asked.call.timeout_ms());
@@ -114,6 +133,7 @@ impl BitcoindDriver {
     pub fn next_deadline_ms(&self) -> Option<u64> {
         match &self.link {
             Link::Closed { retry_at_ms } => Some(*retry_at_ms),
+            Link::Resolving { by_ms, .. } => Some(*by_ms),
             Link::Open(open) if open.has_more => Some(0),
             Link::Open(open) => match &open.asked {
                 Some(asked) => Some(asked.by_ms),
@@ -140,12 +160,24 @@ impl BitcoindDriver {
 
     fn connect(&mut self, now_ms: u64) {
         let Some((registry, token)) = &self.poll else { return };
+        // Names are resolved anew each time: what runs in a container may come back elsewhere.
+        if let Some(addresses) = resolve::at_once(&self.config.address) {
+            return self.open(addresses, now_ms);
+        }
+        match Lookup::begin(&self.config.address, registry, *token) {
+            Ok(lookup) => self.link = Link::Resolving { lookup, by_ms: now_ms + RESOLVE_TIMEOUT_MS },
+            Err(error) => self.unreachable(error.to_string(), now_ms),
+        }
+    }
+
+    fn open(&mut self, addresses: Addresses, now_ms: u64) {
+        let Some((registry, token)) = &self.poll else { return };
         let authorization = match rpc::authorization(&self.config.auth) {
             Ok(authorization) => authorization,
             // A bitcoind that does not run has no cookie.
             Err(reason) => return self.unreachable(reason, now_ms),
         };
-        match Connection::open(&self.config.address, registry, *token) {
+        match addresses.and_then(|addresses| Connection::open(&addresses, registry, *token)) {
             Ok(connection) => {
                 self.link = Link::Open(Box::new(Open {
                     connection,
@@ -162,6 +194,11 @@ impl BitcoindDriver {
 
     /// Moves bytes, takes responses in, asks the next thing.
     fn advance(&mut self, now_ms: u64) {
+        if let Link::Resolving { lookup, .. } = &self.link {
+            let Some(addresses) = lookup.found() else { return };
+            self.drop_link(now_ms);
+            self.open(addresses, now_ms);
+        }
         for _ in 0..RESPONSES_PER_TURN {
             let Link::Open(open) = &mut self.link else { return };
             open.has_more = false;
@@ -198,12 +235,17 @@ impl BitcoindDriver {
             Ok(answer) => {
                 self.retry_ms = RETRY_MS_MIN;
                 self.was_unauthorized = false;
+                self.busy_since_ms = None;
                 self.follower.answered(&asked.call, answer, now_ms);
                 if response.is_last {
                     self.reconnect(now_ms);
                 }
             }
             Err(ResponseError::Busy) => {
+                let since_ms = *self.busy_since_ms.get_or_insert(now_ms);
+                if now_ms.saturating_sub(since_ms) >= BUSY_PATIENCE_MS {
+                    return self.fail(Trouble::Busy { for_ms: now_ms - since_ms }, now_ms);
+                }
                 open.quiet_until_ms = now_ms + BUSY_RETRY_MS;
                 if response.is_last {
                     self.close(now_ms + BUSY_RETRY_MS);
@@ -253,10 +295,95 @@ impl BitcoindDriver {
     }
 
     fn close(&mut self, retry_at_ms: u64) {
-        let link = std::mem::replace(&mut self.link, Link::Closed { retry_at_ms });
-        if let (Link::Open(open), Some((registry, _))) = (link, &self.poll) {
-            open.connection.close(registry);
-        }
+        self.drop_link(retry_at_ms);
         self.follower.lost();
+    }
+
+    fn drop_link(&mut self, retry_at_ms: u64) {
+        let link = std::mem::replace(&mut self.link, Link::Closed { retry_at_ms });
+        let Some((registry, _)) = &self.poll else { return };
+        match link {
+            Link::Closed { .. } => {}
+            Link::Resolving { lookup, .. } => lookup.end(registry),
+            Link::Open(open) => open.connection.close(registry),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::time::Duration;
+
+    use mio::{Events, Poll};
+
+    use super::*;
+    use crate::config::Auth;
+
+    fn config(address: String) -> Bitcoind {
+        let auth = Auth::Password { user: "leyden".to_owned(), password: "leyden".to_owned() };
+        Bitcoind { address, auth, poll_ms: 1_000 }
+    }
+
+    /// Turns of a loop whose clock goes by steps of its own, until something is told.
+    fn until_told(driver: &mut BitcoindDriver, poll: &mut Poll, now_ms: &mut u64) -> DriverEvent {
+        let mut events = Events::with_capacity(4);
+        loop {
+            if let Some(event) = driver.poll_event() {
+                return event;
+            }
+            poll.poll(&mut events, Some(Duration::from_millis(20))).unwrap();
+            if !events.is_empty() {
+                driver.ready(*now_ms);
+            }
+            *now_ms += 100;
+            driver.tick(*now_ms);
+        }
+    }
+
+    #[test]
+    fn a_backend_that_is_busy_for_ever_is_down() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        // Nobody ends this thread: it goes with the process.
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let Ok(mut stream) = stream else { return };
+                let mut asked = [0; 4096];
+                while stream.read(&mut asked).is_ok_and(|read| read > 0) {
+                    let busy = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nbusy";
+                    if stream.write_all(busy.as_bytes()).is_err() {
+                        break;
+                    }
+                }
+            }
+        });
+        let mut poll = Poll::new().unwrap();
+        let mut driver = BitcoindDriver::new(config(address), Network::Regtest, Start::Fresh);
+        driver.register(poll.registry(), Token(1)).unwrap();
+        let mut now_ms = 0;
+        let told = until_told(&mut driver, &mut poll, &mut now_ms);
+        assert!(matches!(told, DriverEvent::Down(Trouble::Busy { for_ms }) if for_ms >= BUSY_PATIENCE_MS), "{told:?}");
+        // It is tried again from time to time, and nobody is told twice.
+        for _ in 0..50 {
+            now_ms += 1_000;
+            driver.tick(now_ms);
+            poll.poll(&mut Events::with_capacity(4), Some(Duration::from_millis(1))).unwrap();
+            driver.ready(now_ms);
+            assert_eq!(driver.poll_event(), None);
+        }
+    }
+
+    #[test]
+    fn a_name_that_nobody_knows_is_trouble_and_does_not_hold_up_the_loop() {
+        let mut poll = Poll::new().unwrap();
+        let address = "no host has this name:8332".to_owned();
+        let mut driver = BitcoindDriver::new(config(address), Network::Regtest, Start::Fresh);
+        driver.register(poll.registry(), Token(1)).unwrap();
+        driver.tick(0);
+        assert!(matches!(driver.link, Link::Resolving { .. }), "the resolver has a thread of its own");
+        let told = until_told(&mut driver, &mut poll, &mut 0);
+        assert!(matches!(told, DriverEvent::Down(Trouble::Unreachable { .. })), "{told:?}");
     }
 }

@@ -1,7 +1,7 @@
 //! One connection to the backend: bytes out, responses in, never blocking.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
@@ -53,15 +53,11 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Begins to connect. A host's name is resolved here, which blocks unless it is in the hosts file, as `localhost`
-    /// is, or an address already.
-    pub(super) fn open(address: &str, registry: &Registry, token: Token) -> io::Result<Connection> {
+    /// Begins to connect, to the first address that can be tried.
+    pub(super) fn open(addresses: &[SocketAddr], registry: &Registry, token: Token) -> io::Result<Connection> {
         let mut last_error = io::Error::new(ErrorKind::NotFound, "the host has no address");
-        // bitcoind listens on both of localhost's addresses by default, or else on the older one.
-        let mut addresses: Vec<SocketAddr> = address.to_socket_addrs()?.collect();
-        addresses.sort_by_key(SocketAddr::is_ipv6);
         for address in addresses {
-            match TcpStream::connect(address) {
+            match TcpStream::connect(*address) {
                 Ok(mut stream) => {
                     registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
                     return Ok(Connection {

@@ -86,6 +86,11 @@ pub enum Trouble {
         /// How long we waited.
         waited_ms: u64,
     },
+    /// Its work queue is full, and stays so.
+    Busy {
+        /// Since when nothing was answered.
+        for_ms: u64,
+    },
     /// The credentials are missing or not accepted.
     Unauthorized {
         /// What is wrong with them.
@@ -140,6 +145,11 @@ impl fmt::Display for Trouble {
             Trouble::Slow { method, waited_ms } => {
                 write!(f, "bitcoind did not answer {method} within {} seconds", waited_ms / 1000)
             }
+            Trouble::Busy { for_ms } => write!(
+                f,
+                "bitcoind has been too busy to answer for {} seconds: who else asks it? (its rpcworkqueue may be too short)",
+                for_ms / 1000
+            ),
             Trouble::Unauthorized { reason } => write!(f, "bitcoind does not let us in: {reason}"),
             Trouble::Starting { reason } => write!(f, "bitcoind is starting: {reason}"),
             Trouble::WrongChain { expected, actual } => write!(

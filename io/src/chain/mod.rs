@@ -19,6 +19,7 @@ pub mod rpc;
 mod bitcoind;
 mod connection;
 mod driver;
+mod resolve;
 
 pub use bitcoind::BitcoindDriver;
 pub use driver::Driver;

@@ -35,6 +35,7 @@ pub(crate) fn response(out: &mut Vec<u8>, response: &Response, view: &View) {
         Response::NodeInfo(info) => node::info(object, info, view),
         Response::Feerates(info) => node::feerates(object, info),
         Response::BlockHeight(height) => object.put("blockheight", height),
+        Response::Grown(grown) => node::grown(object, grown),
         Response::MessageSignature(signed) => {
             object.put("signature", Hex(&signed.signature));
             object.put("recid", Hex(&[signed.recovery_id]));

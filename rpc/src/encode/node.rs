@@ -1,6 +1,7 @@
 //! About the node itself.
 
-use leyden_core::request::node::{FeerateStyle, FeeratesInfo, NodeInfo};
+use leyden_core::request::ListIndex;
+use leyden_core::request::node::{FeerateStyle, FeeratesInfo, Grown, NodeInfo, Subsystem};
 
 use super::writer::{Hex, Object};
 use crate::view::View;
@@ -28,6 +29,20 @@ pub(super) fn info(object: &mut Object<'_>, info: &NodeInfo, view: &View) {
     });
     object.put_some("warning_bitcoind_sync", info.warning_backend_sync.as_ref());
     object.put_some("warning_lightningd_sync", info.warning_node_sync.as_ref());
+}
+
+pub(super) fn grown(object: &mut Object<'_>, grown: &Grown) {
+    let subsystem = match grown.subsystem {
+        Subsystem::Invoices => "invoices",
+        Subsystem::SendPays => "sendpays",
+        Subsystem::Forwards => "forwards",
+    };
+    object.put("subsystem", subsystem);
+    let index = match grown.index {
+        ListIndex::Created => "created",
+        ListIndex::Updated => "updated",
+    };
+    object.put(index, grown.last);
 }
 
 pub(super) fn feerates(object: &mut Object<'_>, info: &FeeratesInfo) {

@@ -1,7 +1,7 @@
 //! About the node itself.
 
-use leyden_core::request::Request;
-use leyden_core::request::node::{FeerateStyle, WaitBlockHeight};
+use leyden_core::request::node::{FeerateStyle, Subsystem, Wait, WaitBlockHeight};
+use leyden_core::request::{ListIndex, Request};
 
 use super::{Method, Outcome};
 use crate::args::Args;
@@ -16,6 +16,12 @@ pub(super) const METHODS: &[Method] = &[
         usage: "blockheight [timeout]",
         summary: "Answer once the chain is this high",
         run: waitblockheight,
+    },
+    Method {
+        name: "wait",
+        usage: "subsystem indexname nextvalue",
+        summary: "Answer once a list (invoices, sendpays, forwards) has come so far by creation or change",
+        run: wait,
     },
     Method { name: "signmessage", usage: "message", summary: "Sign a text with the node's key", run: signmessage },
 ];
@@ -40,6 +46,23 @@ fn feerates(args: &Args<'_>, _: &View) -> Outcome {
 fn waitblockheight(args: &Args<'_>, _: &View) -> Outcome {
     let wait = WaitBlockHeight { height: args.need("blockheight")?, timeout_s: args.or("timeout", 60)? };
     Ok(Request::WaitBlockHeight(wait).into())
+}
+
+fn wait(args: &Args<'_>, _: &View) -> Outcome {
+    let subsystem =
+        args.need_as("subsystem", "'invoices', 'sendpays' or 'forwards'", |token| match token.scalar()? {
+            "invoices" => Some(Subsystem::Invoices),
+            "sendpays" => Some(Subsystem::SendPays),
+            "forwards" => Some(Subsystem::Forwards),
+            _ => None,
+        })?;
+    // What was deleted has no number here.
+    let index = args.need_as("indexname", "'created' or 'updated'", |token| match token.scalar()? {
+        "created" => Some(ListIndex::Created),
+        "updated" => Some(ListIndex::Updated),
+        _ => None,
+    })?;
+    Ok(Request::Wait(Wait { subsystem, index, next: args.need("nextvalue")? }).into())
 }
 
 fn signmessage(args: &Args<'_>, _: &View) -> Outcome {

@@ -282,6 +282,11 @@ impl Refused {
         matches!(self.reason(), "txn-mempool-conflict" | "bad-txns-inputs-missingorspent" | "txn-already-known")
     }
 
+    /// Is a transaction there already that spends the same and pays no less?
+    pub fn is_outbid(&self) -> bool {
+        matches!(self, Refused::InsufficientFee { .. })
+    }
+
     /// bitcoind's reject reason.
     pub fn reason(&self) -> &'static str {
         match self {

@@ -65,8 +65,12 @@ pub(crate) fn judge(telling: &mut Telling<'_>) {
         (0..telling.world.len()).filter(|node| !telling.world.checks().is_bad(*node)).collect();
     let all: BTreeMap<NodeIndex, Books> = honest.iter().map(|node| (*node, books(&mut telling.world, *node))).collect();
     let mut found: Vec<(&'static str, NodeIndex, String)> = Vec::new();
+    // What waits for a peer that does not keep the rules may wait until its HTLC expires.
+    let is_patient = honest.len() < telling.world.len();
     for (node, own) in &all {
-        terminal(*node, own, &mut found);
+        if !is_patient {
+            terminal(*node, own, &mut found);
+        }
         if let Err(text) = events(&mut telling.world, *node, own) {
             found.push(("O12 event stream", *node, text));
         }
@@ -80,7 +84,9 @@ pub(crate) fn judge(telling: &mut Telling<'_>) {
     }
     conserved(telling, &all, &mut found);
     for (node, purpose, why) in std::mem::take(&mut telling.world.refused) {
-        if all.contains_key(&node) && !why.is_a_race() {
+        // Where both ends go on chain, one of them is outbid.
+        let is_expected = why.is_a_race() || is_patient && why.is_outbid();
+        if all.contains_key(&node) && !is_expected {
             found.push(("O11 standardness", node, format!("{purpose}: {why:?}")));
         }
     }
@@ -202,7 +208,10 @@ fn judge_payment(
     let status = pay.map(|pay| pay.status);
     let name = &payment.name;
     let (is_complete, is_paid) = (status == Some(PayStatus::Complete), paid.is_some());
-    if is_complete != is_paid {
+    // Whoever forwards may fail an HTLC towards the payer and fulfil it towards the payee: that costs nobody else.
+    let is_anyone_bad = all.len() < telling.story.names.len();
+    let is_torn = if is_anyone_bad { is_complete && !is_paid } else { is_complete != is_paid };
+    if is_torn {
         found.push(("O1 conservation", payment.from, format!("{name} is {status:?} and paid: {is_paid}")));
     }
     if let (Some(pay), Some(paid)) = (pay, paid) {
@@ -221,7 +230,7 @@ fn judge_payment(
     let Some((request, life)) = payment.request else { return };
     let reply = telling.world.reply(request);
     match reply {
-        None if telling.world.life(payment.from) == life => {
+        None if telling.world.life(payment.from) == life && status != Some(PayStatus::Pending) => {
             found.push(("O5 liveness", payment.from, format!("nobody was told of {name}")));
         }
         Some(reply) if reply.is_ok() != is_complete => {
@@ -241,6 +250,7 @@ fn conserved(
     all: &BTreeMap<NodeIndex, Books>,
     found: &mut Vec<(&'static str, NodeIndex, String)>,
 ) {
+    let is_anyone_bad = all.len() < telling.story.names.len();
     for (node, own) in all {
         let received: u64 =
             own.invoices.iter().filter_map(|invoice| invoice.paid).map(|paid| paid.amount_received_msat.0).sum();
@@ -249,7 +259,7 @@ fn conserved(
         let should = (telling.before[*node] + received + own.forward_fees_msat).checked_sub(sent);
         let in_channels: u64 =
             own.channels.iter().filter(|channel| counts(channel)).map(|channel| channel.to_us_msat.0).sum();
-        if telling.changes == 0 && telling.world.nobody_closed() {
+        if telling.changes == 0 && telling.world.nobody_closed() && !is_anyone_bad {
             if should != Some(in_channels) {
                 let text = format!(
                     "{} + {received} received + {} earned - {sent} sent is not {in_channels} msat",
@@ -260,14 +270,19 @@ fn conserved(
             continue;
         }
         // Where channels come and go, all that a node has counts, and what that costs on chain is allowed for.
-        let cost_msat = ON_CHAIN_COST_MSAT * (telling.changes + 1);
+        let closed = own.channels.iter().filter(|channel| channel.state != ChannelState::Normal).count() as u64;
+        let cost_msat = ON_CHAIN_COST_MSAT * (telling.changes + 1 + if is_anyone_bad { closed } else { 0 });
         // What was given away with an opening is gone, and what was given is there.
         let new = own.channels.iter().filter(|channel| !telling.old_channels.contains(&channel.channel_id));
         let given: u64 =
             new.filter(|channel| channel.opener == Side::Remote).map(|channel| channel.pushed_msat.0).sum();
         let had = telling.before[*node] + received + own.forward_fees_msat + telling.wallets[*node] + given;
         let should = had.checked_sub(sent).map(|should| should.saturating_sub(cost_msat + telling.pushed[*node]));
-        let has = Msat(in_channels + own.wallet_msat + telling.world.node(*node).census().claims_sat.to_msat().0);
+        // What a bad peer holds back is in HTLCs still.
+        let held = own.channels.iter().flat_map(|channel| &channel.htlcs).map(|htlc| htlc.amount_msat.0);
+        let held_msat: u64 = if is_anyone_bad { held.sum() } else { 0 };
+        let claims_msat = telling.world.node(*node).census().claims_sat.to_msat().0;
+        let has = Msat(in_channels + own.wallet_msat + claims_msat + held_msat);
         if should.is_none_or(|should| has.0 < should) {
             let text = format!("it has {has:?} and should have {should:?} at least");
             found.push(("O1 conservation", *node, text));

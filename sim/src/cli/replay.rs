@@ -38,6 +38,10 @@ pub(crate) struct ReplayArgs {
     #[arg(long, value_name = "TOPIC", num_args = 0..=1, default_missing_value = "node")]
     state: Option<String>,
 
+    /// Check the peers' signatures and secrets again too, instead of taking over how that went. Takes longer
+    #[arg(long)]
+    verify: bool,
+
     /// Show all that touched a channel (its id or short id) or a payment (its hash), and why
     #[arg(long, value_name = "CHANNEL|PAYMENT_HASH", value_parser = subject)]
     explain: Option<Subject>,
@@ -273,7 +277,7 @@ fn introduce(run: &Run<'_>) {
 fn replay<W: Watcher>(run: &Run<'_>, arguments: &ReplayArgs, watcher: &mut W) -> bool {
     introduce(run);
     let begin = std::time::Instant::now();
-    let mut replay = Replay::new(run);
+    let mut replay = Replay::new(run).verifying(arguments.verify);
     let mut rows = Rows::default();
     let mut first = None;
     let mut whole = true;

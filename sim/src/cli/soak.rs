@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use leyden_sim::Wire;
-use leyden_sim::soak::{Faults, Plan, draw, shrink};
+use leyden_sim::soak::{Faults, Plan, draw, shrink, with_bad_peer};
 use leyden_sim::story::{Outcome, Story, Variant, run};
+use leyden_sim::{Habit, Wire};
 
 use super::{Done, hex, print_violations, quiet_panics};
 
@@ -41,6 +41,9 @@ pub(crate) struct SoakArgs {
     /// What goes wrong: nothing, what each seed draws for itself, or everything.
     #[arg(long, value_enum, default_value = "swarm")]
     faults: FaultsArg,
+    /// One node of each run does not keep the rules: it has this habit, or any that its seed draws.
+    #[arg(long, value_name = "HABIT", value_parser = habit)]
+    bad: Option<BadArg>,
     /// What travels: whole messages, or bytes through encryption and buffers.
     #[arg(long, value_enum, default_value = "messages")]
     wire: WireArg,
@@ -72,6 +75,23 @@ pub(crate) struct SoakArgs {
     #[cfg(feature = "mutations")]
     #[arg(long)]
     mutation: Option<String>,
+}
+
+#[derive(Clone, Copy)]
+enum BadArg {
+    Any,
+    One(Habit),
+}
+
+fn habit(text: &str) -> Result<BadArg, String> {
+    if text == "any" {
+        return Ok(BadArg::Any);
+    }
+    let known = Habit::ALL.iter().find(|(_, name)| *name == text);
+    known.map(|(habit, _)| BadArg::One(*habit)).ok_or_else(|| {
+        let names: Vec<&str> = Habit::ALL.iter().map(|(_, name)| *name).collect();
+        format!("no habit is called `{text}`; there are any, {}", names.join(", "))
+    })
 }
 
 fn seed_range(text: &str) -> Result<(u64, u64), String> {
@@ -177,6 +197,11 @@ fn one_seed(args: &SoakArgs, seed: u64, shared: &Shared) {
     activate(args);
     let started = Instant::now();
     let story = draw(seed, &plan(args));
+    let story = match args.bad {
+        None => story,
+        Some(BadArg::Any) => with_bad_peer(story, None),
+        Some(BadArg::One(habit)) => with_bad_peer(story, Some(habit)),
+    };
     let mut outcome = run(&story, Variant::AsWritten);
     let wall_ms = started.elapsed().as_millis();
     if args.twice {

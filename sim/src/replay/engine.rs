@@ -180,6 +180,7 @@ pub struct Replay<'a> {
     scratch: Vec<u8>,
     /// Turns and events so far.
     pub counted: (u64, u64),
+    verifies: bool,
 }
 
 impl<'a> Replay<'a> {
@@ -195,7 +196,13 @@ impl<'a> Replay<'a> {
             digest: Cell::default(),
             scratch: Vec::new(),
             counted: (0, 0),
+            verifies: false,
         }
+    }
+
+    /// Also works out again what the peers' signatures and secrets were checked for, and does not believe the recording.
+    pub fn verifying(self, verifies: bool) -> Replay<'a> {
+        Replay { verifies, ..self }
     }
 
     /// The node as it is now; `None` before the first turn.
@@ -305,7 +312,7 @@ impl<'a> Replay<'a> {
         let node_id = node.id();
         PLACE.set(Some(at));
         watcher.step(&Step { at, clock, event: &step.event });
-        let mut signer = ReplaySigner::new(node_id, &step.answers, &self.digest);
+        let mut signer = ReplaySigner::new(node_id, &step.answers, &self.digest).verifying(self.verifies);
         let mut watched = Watched { at, watcher };
         let mut sink = DigestSink::new(&self.digest, &mut self.scratch, &mut watched);
         let taken = catch_unwind(AssertUnwindSafe(|| {

@@ -10,7 +10,7 @@ use leyden_core::amount::{Msat, Sat};
 use crate::draw::{Domain, Draw, Stream};
 use crate::net::{NodeIndex, Wire};
 use crate::story::{ChannelPlan, NodeOption, PayKind, Step, Story};
-use crate::world::{Act, CrashPlan, CrashPoint, Place, Trigger};
+use crate::world::{Act, CrashPlan, CrashPoint, Habit, Place, Trigger};
 
 /// The messages that a fault may strike.
 const STRUCK: [u16; 8] = [128, 130, 131, 132, 133, 134, 136, 36];
@@ -138,6 +138,17 @@ pub fn draw(seed: u64, plan: &Plan) -> Story {
         scene.wait();
     }
     story.steps = scene.steps;
+    story
+}
+
+/// One of the nodes, drawn from the seed, is a bad peer from the beginning: it has this habit, or one that is drawn.
+pub fn with_bad_peer(mut story: Story, habit: Option<Habit>) -> Story {
+    let mut stream = Draw::new(story.seed).stream(Domain::Habits, u64::MAX);
+    let node = stream.below(story.names.len() as u64) as usize;
+    let drawn = Habit::ALL[stream.below(Habit::ALL.len() as u64) as usize].0;
+    let percent = [1, 5, 20, 100][stream.below(4) as usize];
+    story.bad.push(node);
+    story.steps.insert(0, Step::Habit(node, habit.unwrap_or(drawn), percent));
     story
 }
 

@@ -6,5 +6,5 @@ mod shrink;
 #[cfg(test)]
 mod tests;
 
-pub use draw::{Faults, Plan, Swarm, draw};
+pub use draw::{Faults, Plan, Swarm, draw, with_bad_peer};
 pub use shrink::{Shrunk, fails_alike, shrink};

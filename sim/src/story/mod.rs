@@ -22,7 +22,7 @@ pub use text::{Flaw, keywords, parse};
 pub use variants::{Variant, variants};
 
 use crate::net::{NodeIndex, Wire};
-use crate::world::{CrashPoint, Trigger};
+use crate::world::{CrashPoint, Habit, Trigger};
 
 /// A story.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -190,6 +190,8 @@ pub enum Step {
     SkewClock(NodeIndex, i64),
     /// Its estimates are all this from now on, in satoshi per 1,000 weight.
     Feerate(NodeIndex, u32),
+    /// A bad peer has a habit from now on, in so many of a hundred cases.
+    Habit(NodeIndex, Habit, u64),
     /// A bad peer says these bytes.
     Inject(NodeIndex, NodeIndex, Vec<u8>),
     /// A bad peer makes up a message.

@@ -7,7 +7,7 @@ use leyden_core::wire::MESSAGE_TYPES;
 use super::text::{KINDS, PLACES, POINTS, STATES, WHICH, name_of};
 use super::{ChannelPlan, Count, Expectation, NodeOption, Saying, Step, Story};
 use crate::net::{NodeIndex, Wire};
-use crate::world::{Act, Trigger};
+use crate::world::{Act, Habit, Trigger};
 
 fn message_name(message_type: u16) -> &'static str {
     MESSAGE_TYPES.iter().find(|(known, _)| *known == message_type).map_or("any", |(_, name)| *name)
@@ -115,6 +115,9 @@ impl fmt::Display for Named<'_, Step> {
             Step::ChainUp(node, false) => write!(f, "chain_down {}", name(node)),
             Step::SkewClock(node, ms) => write!(f, "skew_clock {} {ms}", name(node)),
             Step::Feerate(node, feerate_per_kw) => write!(f, "feerate {} {feerate_per_kw}", name(node)),
+            Step::Habit(node, habit, percent) => {
+                write!(f, "habit {} {} {percent}", name(node), name_of(&Habit::ALL, *habit))
+            }
             Step::Inject(from, to, bytes) => write!(f, "inject {} {} {}", name(from), name(to), hex(bytes)),
             Step::Say(from, to, saying) => write!(f, "say {} {} {}", name(from), name(to), Named(story, saying)),
             Step::Again(from, to, message_type) => {

@@ -289,6 +289,7 @@ impl<'a> Telling<'a> {
             Step::Feerate(node, feerate_per_kw) => {
                 self.world.set_feerates(*node, setup::feerates(*feerate_per_kw));
             }
+            Step::Habit(node, habit, percent) => self.world.takes_to(*node, *habit, *percent),
             Step::Inject(from, to, bytes) => self.world.inject(*from, *to, bytes.clone()),
             Step::Say(from, to, saying) => self.say(*from, *to, saying),
             Step::Again(from, to, message_type) => {

@@ -9,7 +9,7 @@ use leyden_core::wire::MESSAGE_TYPES;
 
 use super::{ChannelPlan, Count, Expectation, NodeOption, PayKind, Saying, Step, Story, Which};
 use crate::net::{NodeIndex, Wire};
-use crate::world::{Act, CrashPoint, Place, Trigger};
+use crate::world::{Act, CrashPoint, Habit, Place, Trigger};
 
 /// Why a text is no story.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,6 +101,7 @@ pub fn keywords() -> Vec<&'static str> {
         "chain_up",
         "skew_clock",
         "feerate",
+        "habit",
         "inject",
         "say",
         "again",
@@ -385,6 +386,16 @@ fn step(word: &str, words: &mut Words<'_>) -> Result<Step> {
         "chain_up" => Step::ChainUp(words.node()?, true),
         "skew_clock" => Step::SkewClock(words.node()?, words.number("milliseconds")?),
         "feerate" => Step::Feerate(words.node()?, words.number("satoshi per 1,000 weight")?),
+        "habit" => {
+            let node = words.node()?;
+            let word = words.next("a habit")?;
+            let habit = named(&Habit::ALL, word).ok_or_else(|| format!("no habit is called `{word}`"))?;
+            let percent: u64 = words.number("in how many of a hundred cases")?;
+            if percent > 100 {
+                return Err(format!("{percent} of a hundred cases are too many"));
+            }
+            Step::Habit(node, habit, percent)
+        }
         "inject" => Step::Inject(words.node()?, words.node()?, words.hex()?),
         "say" => Step::Say(words.node()?, words.node()?, saying(words)?),
         "again" => Step::Again(words.node()?, words.node()?, words.kind_of_message()?),

@@ -198,9 +198,11 @@ impl World {
         self.parted.remove(&(a.min(b), a.max(b)));
     }
 
-    /// All that was parted may meet again; stalls, slow stores and late blocks end, and nothing waits to go wrong.
+    /// All that was parted may meet again, and bad habits are dropped; stalls, slow stores and late blocks end, and nothing
+    /// waits to go wrong.
     pub fn heal(&mut self) {
         self.disarm();
+        self.habits.clear();
         self.parted.clear();
         let now_ms = self.now_ms;
         for link in self.links.values_mut() {
@@ -281,6 +283,11 @@ impl World {
     /// Its clock shows another time of day from now on.
     pub fn skew_clock(&mut self, node: NodeIndex, ms: i64) {
         self.nodes[node].skew_ms = ms;
+    }
+
+    /// From now on no mempool takes what pays less, in satoshi per 1,000 vbytes.
+    pub fn set_min_relay(&mut self, per_kvb: u64) {
+        self.chain.policy_mut().min_relay_per_kvb = per_kvb;
     }
 
     /// Its estimates from now on.

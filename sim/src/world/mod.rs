@@ -4,6 +4,7 @@
 //! and only then do its messages, broadcasts and replies take effect: the same promise that the daemon's loop makes.
 //! Nothing here grows with the number of nodes but what the nodes themselves ask for.
 
+mod adversary;
 mod black_box;
 mod blocks;
 mod faults;
@@ -24,6 +25,7 @@ use leyden_core::ids::{NodeId, RequestId};
 use leyden_core::node::Node;
 use leyden_core::request::{Request, RequestError, Response};
 
+pub use self::adversary::Habit;
 pub use self::faults::{Act, CrashPlan, CrashPoint, Place, Trigger};
 use self::node::{Due, Happening, SimNode};
 use self::staged::Staged;
@@ -90,6 +92,7 @@ pub struct World {
     next_link: u32,
     parted: BTreeSet<(NodeIndex, NodeIndex)>,
     triggers: Vec<faults::Armed>,
+    habits: BTreeMap<NodeIndex, adversary::Character>,
     replies: BTreeMap<RequestId, Reply>,
     next_request: u64,
     digest: sha256::HashEngine,
@@ -132,6 +135,7 @@ impl World {
             next_link: 0,
             parted: BTreeSet::new(),
             triggers: Vec::new(),
+            habits: BTreeMap::new(),
             replies: BTreeMap::new(),
             next_request: 0,
             digest: sha256::HashEngine::default(),

@@ -108,6 +108,15 @@ impl World {
             self.checks.on_message(now_ms, link, node, other, &message);
         }
         let trigger = if self.triggers.is_empty() { None } else { self.triggered(node, other, &message) };
+        if trigger.is_none() && self.habits.contains_key(&node) {
+            for message in self.mouth(node, link, message) {
+                // A flood may be more than the other end takes.
+                if self.links.get(&link).is_some_and(|known| known.ends[from].state == EndState::Open) {
+                    self.post(link, from, &message);
+                }
+            }
+            return false;
+        }
         let Some(Trigger { place, act, .. }) = trigger else {
             match self.wire {
                 Wire::Messages => self.ship(link, from, Parcel::Message(message)),

@@ -180,7 +180,7 @@ impl Node {
     }
 
     fn add(&mut self, by: Side, amount_msat: Msat) -> SpecHtlc {
-        let key = self.ledger.add(by, amount_msat, PaymentHash([7; 32]), 500, DETAIL);
+        let key = self.ledger.add(Box::new, by, amount_msat, PaymentHash([7; 32]), 500, DETAIL);
         let htlc = SpecHtlc { key, amount_msat, payment_hash: PaymentHash([7; 32]), cltv_expiry: 500 };
         self.model.propose(by, Update::Add(htlc));
         htlc

@@ -107,7 +107,8 @@ impl End {
         config.max_dust_exposure_msat = Msat(20_000_000);
         let feerates = Feerates { blocks_2: 2_000, blocks_6: 1_000, ..Feerates::default() };
         let tip = Tip { height: BlockHeight(100), hash: bitcoin::hashes::Hash::all_zeros() };
-        let chain = Chain { tip: Some(tip), synced: true, feerates: Some(feerates), backend: Backend::Up };
+        let chain =
+            Chain { tip: Some(tip), synced: true, feerates: Some(feerates), fallback: None, backend: Backend::Up };
         End {
             name,
             seed,

@@ -228,7 +228,7 @@ fn a_node_with_old_data_is_told_so_and_broadcasts_nothing() {
 
 #[test]
 fn a_false_proof_or_a_zero_ends_the_channel() {
-    for lie in 0..2 {
+    for lie in 0..3 {
         let mut pair = open();
         pair.alice.offer(1, Msat(1_000_000)).expect("there is room");
         pair.drain();
@@ -241,7 +241,9 @@ fn a_false_proof_or_a_zero_ends_the_channel() {
                 theirs.next_revocation_number += 5;
                 theirs.your_last_per_commitment_secret = [3; 32];
             }
-            _ => theirs.next_commitment_number = 0,
+            1 => theirs.next_commitment_number = 0,
+            // No commitment has such a number.
+            _ => theirs.next_revocation_number = u64::MAX,
         }
         let error = pair.alice.receive(&Message::ChannelReestablish(theirs)).expect_err("it is a lie");
         assert_eq!(error.consequence(), Consequence::Fail);

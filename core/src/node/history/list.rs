@@ -1,5 +1,7 @@
 //! Lists of any length, made while their rows are read.
 //!
+//! Lists by other numbers than those of their keys are made in [`super::ordered`]; all others here.
+//!
 //! A window of heads (payments, invoices, forwards) is read from where the client wants to begin, then what belongs to
 //! them in other tables, all of which have the head's number first in their keys. What the window comes to is added to
 //! the answer, and the next is read, until there are as many as the client asked for. Each read is a turn of its own.
@@ -13,7 +15,7 @@ use crate::invoices;
 use crate::payment::rows::{ForwardRow, index_key};
 use crate::request::invoice::{InvoiceInfo, ListInvoices};
 use crate::request::payment::{ForwardInfo, ListForwards, ListPays, PayInfo, SendPayInfo};
-use crate::request::{Page, RequestError, Response};
+use crate::request::{ListIndex, Page, RequestError, Response};
 use crate::store::Table;
 
 /// Heads that are read at once: what belongs to them stands in memory together.
@@ -29,7 +31,7 @@ pub(super) enum Listing {
 }
 
 impl Listing {
-    fn page(&self) -> &Page {
+    pub(super) fn page(&self) -> &Page {
         match self {
             Listing::Pays(filter) | Listing::SendPays(filter) => &filter.page,
             Listing::Forwards(filter) => &filter.page,
@@ -53,39 +55,81 @@ impl Listing {
         }
     }
 
-    /// The number of the first head that can be in the answer. Numbers in answers begin with 1. An entry's number by
-    /// its last change is the same as by creation; it has none before it has changed.
+    /// Are the numbers by which it is asked for others than those of the heads?
+    pub(super) fn is_ordered(&self) -> bool {
+        match (self, self.page().index) {
+            (_, None) => false,
+            // Parts are numbered by themselves, and those of an old payment may be new.
+            (Listing::SendPays(_), Some(_)) => true,
+            (_, Some(index)) => index == ListIndex::Updated,
+        }
+    }
+
+    /// The number of the first head that can be in the answer. Numbers in answers begin with 1.
     fn first(&self) -> u64 {
         let page = self.page();
-        match (self, page.index) {
-            // Parts are numbered by themselves, and those of an old payment may be new.
-            (Listing::SendPays(_), _) | (_, None) => 0,
-            (_, Some(_)) => page.start.saturating_sub(1),
-        }
+        page.index.map_or(0, |_| page.start.saturating_sub(1))
     }
 
     /// May heads be read that are not in the answer?
     fn is_picky(&self) -> bool {
-        let picky = match self {
+        match self {
             Listing::Pays(filter) => filter.status.is_some(),
             Listing::SendPays(_) => true,
             Listing::Forwards(filter) => {
                 filter.status.is_some() || filter.in_channel.is_some() || filter.out_channel.is_some()
             }
             Listing::Invoices(_) => false,
-        };
-        picky || self.page().index == Some(crate::request::ListIndex::Updated)
+        }
     }
 }
 
 /// What the answer is made of so far.
 #[derive(bincode::Encode, bincode::Decode)]
-enum Found {
+pub(super) enum Found {
     Pays(Vec<PayInfo>),
     /// By number: they do not come in its order.
     SendPays(BTreeMap<u64, SendPayInfo>),
     Forwards(Vec<ForwardInfo>),
     Invoices(Vec<InvoiceInfo>),
+}
+
+impl Found {
+    pub(super) fn new(listing: &Listing) -> Found {
+        match listing {
+            Listing::Pays(_) => Found::Pays(Vec::new()),
+            Listing::SendPays(_) => Found::SendPays(BTreeMap::new()),
+            Listing::Forwards(_) => Found::Forwards(Vec::new()),
+            Listing::Invoices(_) => Found::Invoices(Vec::new()),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Found::Pays(found) => found.len(),
+            Found::SendPays(found) => found.len(),
+            Found::Forwards(found) => found.len(),
+            Found::Invoices(found) => found.len(),
+        }
+    }
+
+    pub(super) fn into_response(self) -> Response {
+        match self {
+            Found::Pays(found) => Response::Pays(found),
+            Found::SendPays(found) => Response::SendPays(found.into_values().collect()),
+            Found::Forwards(found) => Response::Forwards(found),
+            Found::Invoices(found) => Response::Invoices(found),
+        }
+    }
+}
+
+impl ListForwards {
+    /// Is it one that the client looks for?
+    pub(super) fn wants(&self, forward: &ForwardRow, info: &ForwardInfo) -> bool {
+        self.status.is_none_or(|wanted| wanted == info.status)
+            && self.in_channel.is_none_or(|scid| scid == forward.in_scid)
+            && self.out_channel.is_none_or(|scid| scid == forward.out_scid)
+    }
 }
 
 #[derive(bincode::Encode, bincode::Decode)]
@@ -120,12 +164,7 @@ fn number_of(key: &[u8]) -> u64 {
 
 impl List {
     pub(super) fn new(listing: Listing) -> List {
-        let found = match &listing {
-            Listing::Pays(_) => Found::Pays(Vec::new()),
-            Listing::SendPays(_) => Found::SendPays(BTreeMap::new()),
-            Listing::Forwards(_) => Found::Forwards(Vec::new()),
-            Listing::Invoices(_) => Found::Invoices(Vec::new()),
-        };
+        let found = Found::new(&listing);
         let first = listing.first();
         let stage = match listing.page().limit {
             Some(0) => Stage::Done,
@@ -136,12 +175,7 @@ impl List {
 
     /// How long the answer is.
     pub(super) fn len(&self) -> usize {
-        match &self.found {
-            Found::Pays(found) => found.len(),
-            Found::SendPays(found) => found.len(),
-            Found::Forwards(found) => found.len(),
-            Found::Invoices(found) => found.len(),
-        }
+        self.found.len()
     }
 
     fn window(&self) -> usize {
@@ -241,10 +275,7 @@ impl List {
                     let row = Row { table: owned.table, key: &owned.key, value: &owned.value };
                     let (Ok(forward), Ok(key)) = (row.decode::<ForwardRow>(), row.key_array::<8>()) else { continue };
                     let info = forward_info(u64::from_be_bytes(key), &forward);
-                    let wanted = filter.status.is_none_or(|wanted| wanted == info.status)
-                        && filter.in_channel.is_none_or(|scid| scid == forward.in_scid)
-                        && filter.out_channel.is_none_or(|scid| scid == forward.out_scid);
-                    if wanted && in_page(&page, info.created_index, info.updated_index, seen) {
+                    if filter.wants(&forward, &info) && in_page(&page, info.created_index, info.updated_index, seen) {
                         found.push(info);
                     }
                 }
@@ -261,11 +292,6 @@ impl List {
 
     /// The answer, when nothing is wanted any more.
     pub(super) fn answer(self) -> Result<Response, RequestError> {
-        Ok(match self.found {
-            Found::Pays(found) => Response::Pays(found),
-            Found::SendPays(found) => Response::SendPays(found.into_values().collect()),
-            Found::Forwards(found) => Response::Forwards(found),
-            Found::Invoices(found) => Response::Invoices(found),
-        })
+        Ok(self.found.into_response())
     }
 }

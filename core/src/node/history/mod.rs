@@ -2,6 +2,7 @@
 
 mod closed;
 mod list;
+mod ordered;
 mod show;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use crate::request::{ListIndex, Page, Request, RequestError, Response};
 use crate::store::{Row, Table};
 use closed::ClosedChannelRow;
 use list::{List, Listing};
+use ordered::Ordered;
 pub(super) use show::part_info;
 use show::pay_info;
 
@@ -66,6 +68,8 @@ enum Work {
     Few(Few),
     /// About a list of any length, which is made as it is read.
     List(Box<List>),
+    /// The same, in the order of other numbers.
+    Ordered(Box<Ordered>),
 }
 
 #[derive(bincode::Encode, bincode::Decode)]
@@ -278,6 +282,7 @@ impl Node {
         let wanted = match &query.work {
             Work::Few(few) => few.spans.front().map(|span| (span.table, &span.from, FEW_ROWS)),
             Work::List(list) => list.wanted(),
+            Work::Ordered(list) => list.wanted(),
         };
         match wanted {
             Some((table, from, limit)) => {
@@ -288,6 +293,7 @@ impl Node {
             None => match query.work {
                 Work::Few(few) => self.answer(io, id, query.request, few),
                 Work::List(list) => io.reply(query.request, list.answer()),
+                Work::Ordered(list) => io.reply(query.request, list.answer()),
             },
         }
     }
@@ -307,10 +313,12 @@ impl Node {
         match &mut query.work {
             Work::Few(few) => few.take(rows),
             Work::List(list) => list.take(rows, io.clock.wall),
+            Work::Ordered(list) => list.take(rows, io.clock.wall),
         }
         let long = match &query.work {
             Work::Few(few) => few.rows.len(),
             Work::List(list) => list.len(),
+            Work::Ordered(list) => list.len(),
         };
         if long > HISTORY_ANSWER_ROWS {
             let text = "too much to show at once: use index, start and limit";
@@ -502,7 +510,11 @@ impl Node {
     }
 
     fn ask_list(&mut self, io: &mut Io<'_>, request: RequestId, listing: Listing) {
-        self.begin_query(io, Query { request, work: Work::List(Box::new(List::new(listing))) });
+        let work = match listing.is_ordered() {
+            true => Work::Ordered(Box::new(Ordered::new(listing))),
+            false => Work::List(Box::new(List::new(listing))),
+        };
+        self.begin_query(io, Query { request, work });
     }
 }
 

@@ -15,7 +15,7 @@ pub(in crate::node) fn part_info(number: u64, part: &PartRow, payment: &PaymentR
     };
     SendPayInfo {
         created_index: number + 1,
-        updated_index: completed.map(|_| number + 1),
+        updated_index: part.updated.map(|number| number + 1),
         group_id: part.group,
         part_id: part.part_id,
         payment_hash: part.payment_hash,
@@ -61,7 +61,7 @@ pub(super) fn pay_info(index: u64, stored: &Stored) -> Option<PayInfo> {
         preimage: stored.end.as_ref().and_then(|end| end.preimage).map(Preimage),
         number_of_parts: (status == PayStatus::Complete).then(|| under_way().count() as u32),
         created_index: index + 1,
-        updated_index: stored.end.as_ref().map(|_| index + 1),
+        updated_index: stored.parts.values().filter_map(|part| part.updated).max().map(|number| number + 1),
     })
 }
 
@@ -75,7 +75,7 @@ pub(super) fn forward_info(index: u64, forward: &ForwardRow) -> ForwardInfo {
     };
     ForwardInfo {
         created_index: index + 1,
-        updated_index: resolved.map(|_| index + 1),
+        updated_index: forward.updated.map(|number| number + 1),
         in_channel: forward.in_scid,
         in_htlc: Some(forward.in_htlc),
         in_msat: forward.in_amount,

@@ -194,7 +194,7 @@ impl Node {
     ) {
         let Some(preimage) = end.preimage.map(Preimage) else { return };
         let result = match asked {
-            Request::Pay(_) => Ok(Response::Paid(Box::new(Paid {
+            Request::Pay(_) => Ok(Response::Paid(Paid {
                 preimage,
                 payment_hash: payment.payment_hash,
                 destination: payment.destination,
@@ -203,7 +203,7 @@ impl Node {
                 amount_msat: end.amount_received,
                 amount_sent_msat: end.amount_sent,
                 partial_completion: false,
-            }))),
+            })),
             Request::XPay(_) => Ok(Response::XPaid(XPaid {
                 preimage,
                 failed_parts: 0,
@@ -349,7 +349,7 @@ impl Node {
 
 fn success(payment: &Payment, drive: &Drive, preimage: Preimage) -> Response {
     match drive.style {
-        Style::Pay => Response::Paid(Box::new(Paid {
+        Style::Pay => Response::Paid(Paid {
             preimage,
             payment_hash: payment.row.payment_hash,
             destination: payment.row.destination,
@@ -358,7 +358,7 @@ fn success(payment: &Payment, drive: &Drive, preimage: Preimage) -> Response {
             amount_msat: payment.received,
             amount_sent_msat: payment.sent,
             partial_completion: false,
-        })),
+        }),
         Style::Xpay => Response::XPaid(XPaid {
             preimage,
             failed_parts: drive.failed_parts,

@@ -86,7 +86,7 @@ impl Node {
             closer,
             funding: Some(channel.funding().outpoint),
             funded_sat,
-            pushed_msat: Msat::ZERO,
+            pushed_msat: pushed(channel),
             close_to: row.upfront_shutdown.local.as_ref().map(|script| script.clone().into()),
             to_us_msat: to_us,
             min_to_us_msat: channel.totals().min_to_us_msat,
@@ -280,6 +280,15 @@ fn policy_info(policy: &Policy) -> ForwardPolicy {
         fee_base_msat: Msat(u64::from(policy.fee_base_msat)),
         fee_proportional_millionths: policy.fee_proportional_millionths,
     }
+}
+
+/// What the opener gave to the other side at the beginning: what that side has, without what it was paid, and with what
+/// it paid. Nothing else moves a balance, so the amount needs no row of its own.
+fn pushed(channel: &Channel) -> Msat {
+    let (opener, flows) = (channel.opener(), &channel.totals().flows);
+    channel.ledger().base()[!opener]
+        .saturating_add(flows[!opener].fulfilled_msat)
+        .saturating_sub(flows[opener].fulfilled_msat)
 }
 
 fn traffic(flow: &Flow) -> Traffic {

@@ -1,6 +1,7 @@
 //! What control clients ask. Each request is answered in the turn it comes in, or a waiter stands for it until then.
 mod channels;
 mod invoice;
+mod wait;
 
 use secp256k1::Message as Digest;
 
@@ -34,6 +35,7 @@ impl Node {
             }
             Request::Feerates(style) => Ok(Response::Feerates(Box::new(self.feerates_info(style)))),
             Request::WaitBlockHeight(wait) => return self.on_wait_block(io, id, &wait),
+            Request::Wait(wait) => return self.on_wait(io, id, wait),
             Request::SignMessage { message } => Ok(sign_message(io, &message)),
             Request::Connect(connect) => return self.on_connect(io, id, connect),
             Request::Disconnect(disconnect) => self.on_disconnect(io, &disconnect),
@@ -146,7 +148,7 @@ impl Node {
     }
 
     fn feerates_info(&self, style: FeerateStyle) -> FeeratesInfo {
-        let known = self.chain.feerates;
+        let known = self.chain.feerates.or(self.chain.fallback);
         let cost = |feerate: u32, weight: u64| Sat(u64::from(feerate) * weight / 1000);
         let by_purpose = known.map(|known| FeeratesByPurpose {
             opening: known.blocks_12,

@@ -25,6 +25,7 @@ fn public_and_private_derivations_agree() {
         keys::derive_seckey(&base_secret, &base, &point).public_key(SECP256K1) == keys::derive_pubkey(&base, &point)
             && keys::revocation_seckey(&base_secret, &commitment_secret).public_key(SECP256K1) == revocation
             && keys::own_revocation_pubkey(&base, &point, &commitment_secret) == revocation
+            && keys::remote_revocation_pubkey(&base_secret, &base, &point) == revocation
     }
     QuickCheck::new().tests(40).quickcheck(property as fn(u64, u64) -> bool);
 }

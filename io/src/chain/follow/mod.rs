@@ -64,8 +64,20 @@ pub struct Follower {
     health: Health,
     /// Whether `Synced` was told since the tip changed or the backend came up.
     is_synced_told: bool,
-    broadcasts: VecDeque<(Txid, String)>,
+    broadcasts: VecDeque<Outgoing>,
+    /// Whether the first of them was handed out and is not answered.
+    is_sending: bool,
     events: VecDeque<DriverEvent>,
+}
+
+/// A transaction that waits to be broadcast.
+#[derive(Clone, Debug)]
+struct Outgoing {
+    txid: Txid,
+    hex: String,
+    /// Whether it was asked for before, and the connection broke instead of an answer: the backend may have it, and
+    /// may have passed it on.
+    is_unsure: bool,
 }
 
 /// What the chain needs next.
@@ -114,6 +126,7 @@ impl Follower {
             health: Health::Unknown,
             is_synced_told: false,
             broadcasts: VecDeque::new(),
+            is_sending: false,
             events: VecDeque::new(),
         }
     }
@@ -131,7 +144,7 @@ impl Follower {
     /// Broadcasts a transaction as soon as possible. There is always an answer, at once if the backend is away.
     pub fn submit(&mut self, tx: &Transaction) {
         let txid = tx.compute_txid();
-        if self.broadcasts.iter().any(|(waiting, _)| *waiting == txid) {
+        if self.broadcasts.iter().any(|waiting| waiting.txid == txid) {
             return;
         }
         let is_away = matches!(
@@ -139,6 +152,7 @@ impl Follower {
             Health::Down(
                 Trouble::Unreachable { .. }
                     | Trouble::Slow { .. }
+                    | Trouble::Busy { .. }
                     | Trouble::Unauthorized { .. }
                     | Trouble::Starting { .. }
                     | Trouble::WrongChain { .. }
@@ -147,7 +161,7 @@ impl Follower {
         );
         match is_away || self.broadcasts.len() >= BROADCASTS_MAX {
             true => self.events.push_back(DriverEvent::Broadcast { txid, outcome: BroadcastOutcome::Unreachable }),
-            false => self.broadcasts.push_back((txid, serialize_hex(tx))),
+            false => self.broadcasts.push_back(Outgoing { txid, hex: serialize_hex(tx), is_unsure: false }),
         }
     }
 
@@ -156,7 +170,8 @@ impl Follower {
         if matches!(self.step, Step::Greet | Step::Chain) {
             return self.step_call(now_ms);
         }
-        if let Some((_, hex)) = self.broadcasts.front() {
+        if let Some(Outgoing { hex, .. }) = self.broadcasts.front() {
+            self.is_sending = true;
             return Some(Call::Send(hex.clone()));
         }
         if let Some(call) = self.step_call(now_ms) {
@@ -210,6 +225,11 @@ impl Follower {
 
     /// The connection is gone: what was asked will not be answered. Told to nobody; see [`down`](Follower::down).
     pub fn lost(&mut self) {
+        if std::mem::take(&mut self.is_sending)
+            && let Some(outgoing) = self.broadcasts.front_mut()
+        {
+            outgoing.is_unsure = true;
+        }
         self.step = Step::Greet;
         self.step_not_before_ms = 0;
         self.fees = None;
@@ -219,7 +239,7 @@ impl Follower {
     pub fn down(&mut self, trouble: Trouble) {
         self.lost();
         self.tell_down(trouble);
-        for (txid, _) in self.broadcasts.drain(..) {
+        for Outgoing { txid, .. } in self.broadcasts.drain(..) {
             self.events.push_back(DriverEvent::Broadcast { txid, outcome: BroadcastOutcome::Unreachable });
         }
     }
@@ -412,14 +432,17 @@ impl Follower {
 
     fn end_fees(&mut self, mempool_minimum: Option<u64>, now_ms: u64) {
         self.fees_at_ms = now_ms + FEES_INTERVAL_MS;
-        // On regtest nobody competes for blocks, and there is never an estimate.
-        let may_guess = self.network == Network::Regtest;
-        let rates = self.fees.take().and_then(|round| round.end(mempool_minimum, may_guess));
+        let rates = self.fees.take().map(|round| round.end(mempool_minimum));
         self.events.extend(rates.map(DriverEvent::Feerates));
     }
 
     fn sent(&mut self, outcome: BroadcastOutcome) {
-        if let Some((txid, _)) = self.broadcasts.pop_front() {
+        self.is_sending = false;
+        if let Some(Outgoing { txid, is_unsure, .. }) = self.broadcasts.pop_front() {
+            // A refusal speaks of this attempt alone: that of the one before is not known, and will not be.
+            if is_unsure && matches!(outcome, BroadcastOutcome::Rejected { .. }) {
+                self.events.push_back(DriverEvent::Broadcast { txid, outcome: BroadcastOutcome::Unreachable });
+            }
             self.events.push_back(DriverEvent::Broadcast { txid, outcome });
         }
     }

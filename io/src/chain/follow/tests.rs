@@ -329,6 +329,17 @@ fn every_broadcast_is_answered() {
     backend.refusal = None;
     assert_eq!(run(&mut follower, &backend, 1), [told(BroadcastOutcome::Accepted)]);
     follower.submit(&transaction());
+    assert!(matches!(follower.next_call(1), Some(Call::Send(_))));
+    follower.lost();
+    let (code, reason) = (-26, "mempool min fee not met".to_owned());
+    backend.refusal = Some(RpcError { code, message: reason.clone() });
+    assert_eq!(
+        run(&mut follower, &backend, 1),
+        [told(BroadcastOutcome::Unreachable), told(BroadcastOutcome::Rejected { code, reason })],
+        "it may be on its way all the same"
+    );
+    backend.refusal = None;
+    follower.submit(&transaction());
     let gone = Trouble::Unreachable { address: "localhost".to_owned(), reason: "refused".to_owned() };
     follower.down(gone.clone());
     assert_eq!(follower.poll_event(), Some(DriverEvent::Down(gone)));
