@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use leyden_core::ids::NodeId;
+
 use super::Plot;
 use super::life::{Deed, Life, LinkEnd, Said};
 use super::plot::Rank;
@@ -29,13 +31,13 @@ const LOST_MS: i64 = 20;
 /// Clocks are read once per turn, and rounded.
 const ROUNDING_MS: i64 = 1;
 
-/// A connection end: its life and its place there.
-type Place2 = (usize, usize);
+/// An end of a connection: its life, and its place there.
+type EndAt = (usize, usize);
 
 /// A connection whose two ends have recorded.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Joined {
-    pub(super) ends: [Place2; 2],
+    pub(super) ends: [EndAt; 2],
 }
 
 /// A connection between two, whoever has told of it.
@@ -46,29 +48,21 @@ struct Seen {
     dialler: NodeIndex,
 }
 
-fn nodes_of(lives: &[Life]) -> usize {
-    lives.iter().map(|life| life.node + 1).max().unwrap_or(0)
-}
-
-/// Puts all clocks right, by what one node received of another: no message arrives before it was sent.
-pub(super) fn align_clocks(lives: &mut [Life], index: &BTreeMap<leyden_core::ids::NodeId, NodeIndex>) {
-    let count = nodes_of(lives);
+/// How far clocks are ahead of that of the first node, by what one node received of another: no message arrives before it
+/// was sent.
+pub(super) fn clocks(lives: &[Life], index: &BTreeMap<NodeId, NodeIndex>, count: usize) -> BTreeMap<NodeIndex, i64> {
     // How long messages took at least, by the clocks of both: of those that were sent once.
     let mut sent: BTreeMap<(NodeIndex, NodeIndex, u64), Option<i64>> = BTreeMap::new();
     let mut received = sent.clone();
     for life in lives.iter() {
         for link in &life.links {
             let Some(peer) = index.get(&link.peer) else { continue };
-            for (said, key, table) in link
-                .sent
-                .iter()
-                .map(|said| (said, (life.node, *peer), true))
-                .chain(link.received.iter().map(|said| (said, (*peer, life.node), false)))
-            {
-                let table = if table { &mut sent } else { &mut received };
-                let entry = table.entry((key.0, key.1, said.hash));
+            let see = |table: &mut BTreeMap<_, _>, from: NodeIndex, to: NodeIndex, said: &Said| {
+                let entry = table.entry((from, to, said.hash));
                 entry.and_modify(|known| *known = None).or_insert(Some(said.at_ms));
-            }
+            };
+            link.sent.iter().for_each(|said| see(&mut sent, life.node, *peer, said));
+            link.received.iter().for_each(|said| see(&mut received, *peer, life.node, said));
         }
     }
     let mut delays: BTreeMap<(NodeIndex, NodeIndex), i64> = BTreeMap::new();
@@ -98,14 +92,12 @@ pub(super) fn align_clocks(lives: &mut [Life], index: &BTreeMap<leyden_core::ids
             }
         }
     }
-    for life in lives {
-        life.shift(-ahead[&life.node]);
-    }
+    ahead
 }
 
 /// Finds the two ends of connections.
-pub(super) fn join(lives: &[Life], index: &BTreeMap<leyden_core::ids::NodeId, NodeIndex>) -> Vec<Joined> {
-    let mut ends: BTreeMap<(NodeIndex, NodeIndex), Vec<Place2>> = BTreeMap::new();
+pub(super) fn join(lives: &[Life], index: &BTreeMap<NodeId, NodeIndex>) -> Vec<Joined> {
+    let mut ends: BTreeMap<(NodeIndex, NodeIndex), Vec<EndAt>> = BTreeMap::new();
     for (at, life) in lives.iter().enumerate() {
         for (number, link) in life.links.iter().enumerate() {
             if let Some(peer) = index.get(&link.peer) {
@@ -113,7 +105,7 @@ pub(super) fn join(lives: &[Life], index: &BTreeMap<leyden_core::ids::NodeId, No
             }
         }
     }
-    let link = |place: Place2| &lives[place.0].links[place.1];
+    let link = |place: EndAt| &lives[place.0].links[place.1];
     let mut joined = Vec::new();
     for ((a, b), own) in &ends {
         let Some(other) = ends.get(&(*b, *a)).filter(|_| a < b) else { continue };
@@ -160,7 +152,7 @@ fn arrived(sent: &[Said], received: &[Said]) -> (Vec<(usize, usize)>, usize) {
 
 pub(super) struct Links<'a> {
     pub(super) lives: &'a [Life],
-    pub(super) index: &'a BTreeMap<leyden_core::ids::NodeId, NodeIndex>,
+    pub(super) index: &'a BTreeMap<NodeId, NodeIndex>,
     pub(super) joined: &'a [Joined],
     pub(super) latency_ms: i64,
     /// What else the messages of a node wait for: its store.
@@ -205,12 +197,12 @@ pub(super) fn slow_stores(lives: &[Life], joined: &[Joined], latency_ms: i64) ->
 }
 
 impl Links<'_> {
-    fn link(&self, place: Place2) -> &LinkEnd {
+    fn link(&self, place: EndAt) -> &LinkEnd {
         &self.lives[place.0].links[place.1]
     }
 
     /// When a connection ended for one of its ends: a process that died takes its connections with it.
-    fn closed_ms(&self, place: Place2) -> Option<i64> {
+    fn closed_ms(&self, place: EndAt) -> Option<i64> {
         let life = &self.lives[place.0];
         self.link(place).closed_ms.or_else(|| self.is_over(place.0).then_some(life.ended_ms))
     }
@@ -260,7 +252,7 @@ impl Links<'_> {
 
     /// Connections with peers that have not recorded: whatever ends them, and is not this node, is a cut.
     fn lonely_cuts(&self, plot: &mut Plot) {
-        let known: BTreeSet<Place2> = self.joined.iter().flat_map(|joined| joined.ends).collect();
+        let known: BTreeSet<EndAt> = self.joined.iter().flat_map(|joined| joined.ends).collect();
         for (at, life) in self.lives.iter().enumerate() {
             for (number, link) in life.links.iter().enumerate() {
                 let Some(peer) = self.index.get(&link.peer).filter(|_| !known.contains(&(at, number))) else {
@@ -403,7 +395,7 @@ impl Links<'_> {
     /// When a process last showed that it lives, by its own recording or by what its peers have of it beyond that.
     fn alive_ms(&self, at: usize) -> i64 {
         let life = &self.lives[at];
-        let known: BTreeSet<Place2> = self.joined.iter().flat_map(|joined| joined.ends).collect();
+        let known: BTreeSet<EndAt> = self.joined.iter().flat_map(|joined| joined.ends).collect();
         let next_ms = self.next_life(at).map_or(i64::MAX, |next| next.started_ms);
         let mut seen_ms = vec![life.ended_ms];
         for (other_at, other) in self.lives.iter().enumerate() {
@@ -426,7 +418,7 @@ impl Links<'_> {
 
     /// When a peer lost its connection with a process that itself told of none.
     fn noticed_alone_ms(&self, life: &Life, next_ms: Option<i64>) -> Option<i64> {
-        let known: BTreeSet<Place2> = self.joined.iter().flat_map(|joined| joined.ends).collect();
+        let known: BTreeSet<EndAt> = self.joined.iter().flat_map(|joined| joined.ends).collect();
         let mut noticed = Vec::new();
         for (at, other) in self.lives.iter().enumerate() {
             for (number, link) in other.links.iter().enumerate() {

@@ -23,7 +23,7 @@ pub use self::pays::{End, Paid};
 
 use self::begin::{Beginning, channels_of, connections_of};
 use self::life::Life;
-use self::links::{Links, align_clocks, join, latency_ms, slow_stores};
+use self::links::{Links, clocks, join, latency_ms, slow_stores};
 use self::pays::Pays;
 use self::plot::{Plot, Rank};
 use super::engine::Replay;
@@ -90,22 +90,42 @@ pub fn retell(
     until: Option<Until>,
     complain: &mut dyn FnMut(String),
 ) -> Result<Tape, String> {
-    let begins = beginning(runs)?;
-    let mut gathered = Vec::new();
-    let mut cut_at: Option<(usize, i64)> = None;
+    let index: BTreeMap<NodeId, NodeIndex> = nodes.iter().copied().zip(0..).collect();
+    // Before anything can be said of the same moment for all, clocks of several machines must be understood.
+    let mut ahead = BTreeMap::new();
+    if nodes.len() > 1 {
+        let mut lives = Vec::new();
+        for (node, id) in nodes.iter().enumerate() {
+            let mut jumped_ms = 0;
+            for run in runs.iter().filter(|run| run.node_id == *id) {
+                let mut life = gather(run, node, None, None, &mut |_| {}).0.life;
+                let before_ms = jumped_ms;
+                jumped_ms += life.jumped_ms();
+                life.set_ahead(before_ms);
+                lives.push(life);
+            }
+        }
+        ahead = clocks(&lives, &index, nodes.len());
+    }
+    let ahead_ms = |node: NodeIndex| ahead.get(&node).copied().unwrap_or(0);
+    let begins = beginning(runs, &|id| index.get(&id).map_or(0, |node| ahead_ms(*node)))?;
+    let mut gathered: Vec<Gathered> = Vec::new();
+    let mut cut_ms: Option<i64> = None;
     for (node, id) in nodes.iter().enumerate() {
-        let (mut known, mut ahead_ms) = (false, 0);
+        let (mut known, mut jumped_ms) = (false, 0);
+        let own_begins = Wall(begins.0.saturating_add_signed(ahead_ms(node)));
         for run in runs.iter().filter(|run| run.node_id == *id) {
-            let (mut one, turn_ms) = gather(run, node, (!known).then_some(begins), until, complain);
+            let (mut one, turn_ms) = gather(run, node, (!known).then_some(own_begins), until, complain);
             known |= one.known.is_some();
             if one.life.is_empty() {
                 continue;
             }
-            let jumped_ms = one.life.jumped_ms();
-            one.life.set_ahead(ahead_ms);
-            ahead_ms += jumped_ms;
-            if let (Some(turn_ms), None) = (turn_ms, cut_at) {
-                cut_at = Some((gathered.len(), turn_ms - (ahead_ms - jumped_ms)));
+            let before_ms = jumped_ms;
+            jumped_ms += one.life.jumped_ms();
+            one.life.set_ahead(before_ms);
+            one.life.shift(-ahead_ms(node));
+            if let (Some(turn_ms), None) = (turn_ms, cut_ms) {
+                cut_ms = Some(turn_ms - before_ms - ahead_ms(node));
             }
             gathered.push(one);
         }
@@ -113,11 +133,11 @@ pub fn retell(
     if gathered.is_empty() {
         return Err("there is no turn to tell again".to_owned());
     }
-    assemble(gathered, nodes, begins, until, cut_at)
+    assemble(gathered, nodes, begins, until, cut_ms)
 }
 
 /// When all nodes are known: the latest of the first snapshots. A node that was new then is known before.
-fn beginning(runs: &[Run<'_>]) -> Result<Wall, String> {
+fn beginning(runs: &[Run<'_>], ahead_ms: &dyn Fn(NodeId) -> i64) -> Result<Wall, String> {
     let mut firsts: BTreeMap<NodeId, (Wall, bool)> = BTreeMap::new();
     let mut flaw = None;
     for run in runs {
@@ -128,7 +148,8 @@ fn beginning(runs: &[Run<'_>]) -> Result<Wall, String> {
         match Node::thaw(segment.snapshot.expect("it was just found")) {
             Ok(node) => {
                 let is_new = channels_of(&node, segment.header.clock).is_empty();
-                firsts.insert(run.node_id, (segment.header.clock.wall, is_new));
+                let wall = segment.header.clock.wall.0.min(1 << 50).saturating_add_signed(-ahead_ms(run.node_id));
+                firsts.insert(run.node_id, (Wall(wall), is_new));
             }
             Err(error) => {
                 let build = &segment.header.build;
@@ -138,9 +159,7 @@ fn beginning(runs: &[Run<'_>]) -> Result<Wall, String> {
     }
     let latest = firsts.values().filter(|(_, is_new)| !is_new).map(|(wall, _)| *wall).max();
     let first = latest.or_else(|| firsts.values().map(|(wall, _)| *wall).min());
-    first
-        .map(|wall| Wall(wall.0.min(1 << 50)))
-        .ok_or_else(|| flaw.unwrap_or_else(|| "no recording has a snapshot to begin with".to_owned()))
+    first.ok_or_else(|| flaw.unwrap_or_else(|| "no recording has a snapshot to begin with".to_owned()))
 }
 
 /// Replays a run and keeps what a story needs of it. Also: the time of the turn behind which the story shall end.
@@ -235,16 +254,13 @@ fn assemble(
     nodes: &[NodeId],
     begins: Wall,
     until: Option<Until>,
-    cut_at: Option<(usize, i64)>,
+    turn_ms: Option<i64>,
 ) -> Result<Tape, String> {
     let cast = cast(&gathered, nodes);
     let index: BTreeMap<NodeId, NodeIndex> = cast.iter().copied().zip(0..).collect();
-    let mut lives: Vec<Life> = gathered.iter_mut().map(|one| std::mem::replace(&mut one.life, Life::new(0))).collect();
-    let before_ms = cut_at.map(|(at, turn_ms)| turn_ms - lives[at].started_ms);
-    align_clocks(&mut lives, &index);
+    let lives: Vec<Life> = gathered.iter_mut().map(|one| std::mem::replace(&mut one.life, Life::new(0))).collect();
     let begins_ms = begins.0 as i64;
     let ends_ms = lives.iter().map(|life| life.ended_ms).max().unwrap_or(begins_ms).max(begins_ms);
-    let turn_ms = cut_at.zip(before_ms).map(|((at, _), after_ms)| lives[at].started_ms + after_ms);
     let cut_ms = match until {
         None => ends_ms,
         Some(Until::Time(wall)) => (wall.0 as i64).clamp(begins_ms, ends_ms),
