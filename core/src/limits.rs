@@ -75,3 +75,8 @@ pub const DUST_LIMIT_MIN: Sat = Sat(354);
 pub const DUST_LIMIT_MAX: Sat = Sat(1_062);
 /// BOLT 2: channels at or above this size need `option_support_large_channel`.
 pub const FUNDING_LARGE: Sat = Sat(1 << 24);
+
+/// Blocks before the expiry of an HTLC that we have fulfilled at which its channel goes on chain (BOLT 2,
+/// `cltv_expiry_delta` selection: 18). What a client holds goes back when so many are left: a claim that begins later
+/// could not be carried through.
+pub const FULFILLED_DEADLINE_BLOCKS: u32 = 18;

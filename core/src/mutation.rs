@@ -66,11 +66,25 @@ pub enum Mutation {
     OddPingsAnswered,
     /// Blocks that are taken back are still counted.
     HeightOnlyGrows,
+    /// What clients hold is judged anew after a restart.
+    AcceptedForgotten,
+    /// Whoever cannot be reached is called again without a pause.
+    NoBackOff,
+    /// Closing fees that do not suit both close the channel on chain.
+    DisjointFeesFail,
+    /// A closing fee that did not suit both is not talked about again.
+    NoSecondTalk,
+    /// Whatever is wrong with the chain's backend, nobody is told.
+    BackendTroubleHidden,
+    /// A closing transaction that the backend refuses is not said again.
+    RefusedForEver,
+    /// What clients hold is settled however late it is.
+    LateSettle,
 }
 
 impl Mutation {
     /// All of them, with their names.
-    pub const ALL: [(Mutation, &'static str); 30] = [
+    pub const ALL: [(Mutation, &'static str); 37] = [
         (Mutation::PersistAfterSend, "persist_after_send"),
         (Mutation::RetransmissionOrder, "retransmission_order"),
         (Mutation::ForgottenHtlcOnRestart, "forgotten_htlc_on_restart"),
@@ -101,6 +115,13 @@ impl Mutation {
         (Mutation::OldConnectionStays, "old_connection_stays"),
         (Mutation::OddPingsAnswered, "odd_pings_answered"),
         (Mutation::HeightOnlyGrows, "height_only_grows"),
+        (Mutation::AcceptedForgotten, "accepted_forgotten"),
+        (Mutation::NoBackOff, "no_back_off"),
+        (Mutation::DisjointFeesFail, "disjoint_fees_fail"),
+        (Mutation::NoSecondTalk, "no_second_talk"),
+        (Mutation::BackendTroubleHidden, "backend_trouble_hidden"),
+        (Mutation::RefusedForEver, "refused_for_ever"),
+        (Mutation::LateSettle, "late_settle"),
     ];
 
     /// The ten that runs drawn from seeds must find; the others belong to single scenarios.

@@ -339,7 +339,8 @@ impl Peers {
         if !peer.wanted || peer.session.is_some() || peer.dialing.is_some() || peer.addresses.is_empty() {
             return;
         }
-        let pause = (RECONNECT_FIRST_MS << peer.failures.min(16)).min(RECONNECT_MAX_MS);
+        let failures = if is_active(Mutation::NoBackOff) { 0 } else { peer.failures.min(16) };
+        let pause = (RECONNECT_FIRST_MS << failures).min(RECONNECT_MAX_MS);
         peer.failures += 1;
         let jittered = pause / 2 + rng.below(pause / 2 + 1);
         self.timers.set((node, PeerTimer::Reconnect), now.plus_ms(jittered));

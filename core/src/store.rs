@@ -64,11 +64,13 @@ pub enum Table {
     Claim = 25,
     /// What has which number in lists by creation or by last change. Key: which list, number.
     Change = 26,
+    /// What became of hold invoices that are neither paid nor untouched. Key: created index.
+    InvoiceHold = 27,
 }
 
 impl Table {
     /// All tables, in the order of their numbers.
-    pub const ALL: [Table; 27] = [
+    pub const ALL: [Table; 28] = [
         Table::Node,
         Table::Channel,
         Table::Commitment,
@@ -96,6 +98,7 @@ impl Table {
         Table::ClosedChannel,
         Table::Claim,
         Table::Change,
+        Table::InvoiceHold,
     ];
 
     /// The table with this number.

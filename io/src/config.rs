@@ -27,6 +27,12 @@ pub struct Flags {
     /// Address to tell other nodes; may be given several times
     #[arg(long, value_name = "HOST:PORT")]
     pub announce: Vec<String>,
+    /// SOCKS 5 proxy, such as Tor's, through which onion addresses are dialled
+    #[arg(long, value_name = "IP:PORT")]
+    pub proxy: Option<String>,
+    /// Dial all other nodes through the proxy, and let it resolve their names: true or false [default: false]
+    #[arg(long, value_name = "BOOL")]
+    pub always_use_proxy: Option<bool>,
     /// Where the chain comes from: bitcoind, or embedded, which is a chain of this node's own (regtest only)
     /// [default: bitcoind]
     #[arg(long, value_name = "KIND")]
@@ -107,6 +113,8 @@ struct File {
     network: Option<String>,
     listen: Vec<String>,
     announce: Vec<String>,
+    proxy: Option<String>,
+    always_use_proxy: Option<bool>,
     chain: Option<String>,
     bitcoind_url: Option<String>,
     bitcoind_cookie: Option<PathBuf>,
@@ -166,6 +174,15 @@ pub enum Backend {
     Embedded,
 }
 
+/// A SOCKS 5 proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Proxy {
+    /// Where it listens.
+    pub address: std::net::SocketAddr,
+    /// Are other addresses than onions dialled through it as well?
+    pub for_all: bool,
+}
+
 /// How to reach bitcoind.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Bitcoind {
@@ -200,6 +217,8 @@ pub struct Settings {
     pub core: Config,
     /// Addresses to listen on.
     pub listen: Vec<String>,
+    /// Through which proxy other nodes are dialled.
+    pub proxy: Option<Proxy>,
     /// The backend.
     pub backend: Backend,
     /// What to log.
@@ -282,6 +301,10 @@ pub fn parse_address(text: &str, default_port: u16) -> Result<NetAddr, ConfigErr
         },
         None => (text, default_port),
     };
+    if host.to_ascii_lowercase().ends_with(".onion") {
+        let onion = leyden_rpc::address::parse_host(host, port);
+        return onion.ok_or_else(|| ConfigError(format!("'{host}' is no onion address of version 3")));
+    }
     let plausible = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.' || c == '_';
     if host.is_empty() || host.len() > 255 || !host.chars().all(plausible) {
         return error(format!("'{text}' is no address; expected HOST:PORT"));
@@ -320,6 +343,15 @@ impl Flags {
         let announce = merge.many("announce", &self.announce, &file.announce, Vec::new());
         let addresses =
             |texts: &[String]| texts.iter().map(|text| parse_address(text, port)).collect::<Result<Vec<_>, _>>();
+
+        let proxy = merge.one("proxy", &self.proxy, &file.proxy, String::new());
+        let for_all = merge.one("always-use-proxy", &self.always_use_proxy, &file.always_use_proxy, false);
+        let proxy = match (proxy.as_str(), proxy.parse()) {
+            ("", _) if for_all => return error("always-use-proxy is true, and no --proxy is given".to_owned()),
+            ("", _) => None,
+            (_, Ok(address)) => Some(Proxy { address, for_all }),
+            (_, Err(_)) => return error(format!("proxy is '{proxy}'; expected IP:PORT, such as 127.0.0.1:9050")),
+        };
 
         let rpc_port = match network {
             Network::Mainnet => 8332,
@@ -407,7 +439,7 @@ impl Flags {
         let level = merge.one("log-level", &self.log_level, &file.log_level, "info".to_owned());
         let log = Filter::parse(&level).map_err(ConfigError)?;
         let recorder = self.recorder(&file, &mut merge)?;
-        Ok(Settings { node_dir, core, listen, backend, log, recorder, shown: merge.shown })
+        Ok(Settings { node_dir, core, listen, proxy, backend, log, recorder, shown: merge.shown })
     }
 
     fn recorder(&self, file: &File, merge: &mut Merge) -> Result<RecorderSettings, ConfigError> {

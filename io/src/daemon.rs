@@ -116,7 +116,7 @@ impl Daemon {
             run: clock.wall,
         };
         let recorder = Recorder::new(&dir.join(recorder::DIR_NAME), settings.recorder, about);
-        let parts = Parts { node, signer, store, driver, listeners, view, log: log(), recorder };
+        let parts = Parts { node, signer, store, driver, listeners, proxy: settings.proxy, view, log: log(), recorder };
         let reactor = Reactor::new(parts, &control)
             .map_err(|error| format!("cannot start with the control socket {}: {error}", control.display()))?;
         let (mib, clients) = (buffer_bytes_max() >> 20, SESSIONS_MAX);

@@ -12,9 +12,11 @@ use leyden_core::transport::{Ephemeral, Transport};
 use mio::net::TcpStream;
 use mio::{Registry, Token, Waker};
 
+use crate::config::Proxy;
 use crate::notice::Notice;
 use crate::peers::{Arrival, Peers, Stage};
 use crate::seed::os_random;
+use crate::socks::Socks;
 
 /// Look-ups under way; more wait for these.
 const LOOKUPS_MAX: usize = 8;
@@ -43,35 +45,43 @@ pub(crate) struct Dials {
     waker: Arc<Waker>,
     running: usize,
     waiting: VecDeque<Dial>,
+    proxy: Option<Proxy>,
 }
 
 impl Dials {
     /// Look-ups that end report under `token`.
-    pub(crate) fn new(registry: &Registry, token: Token) -> std::io::Result<Dials> {
+    pub(crate) fn new(registry: &Registry, token: Token, proxy: Option<Proxy>) -> std::io::Result<Dials> {
         let (sender, receiver) = mpsc::channel();
         let waker = Arc::new(Waker::new(registry, token)?);
-        Ok(Dials { sender, receiver, waker, running: 0, waiting: VecDeque::new() })
+        Ok(Dials { sender, receiver, waker, running: 0, waiting: VecDeque::new(), proxy })
     }
 
     /// Begins one.
     pub(crate) fn begin(&mut self, dial: Dial, peers: &mut Peers, now_ms: u64, notices: &mut VecDeque<Notice>) {
-        match &dial.address {
-            NetAddr::Ip4(ip, port) => {
-                let address = (*ip, *port).into();
-                connect(dial, vec![address], peers, now_ms, notices);
+        match (&dial.address, self.proxy) {
+            (NetAddr::Tor3(..), None) => {
+                fail(dial.dial, "onion addresses need a SOCKS 5 proxy: see --proxy".to_owned(), notices);
             }
-            NetAddr::Ip6(ip, port) => {
-                let address = (*ip, *port).into();
-                connect(dial, vec![address], peers, now_ms, notices);
+            // A name of the onion network means nothing to the system's resolver, and would be told to others.
+            (NetAddr::Dns(host, _), None) if host.ends_with(".onion") => {
+                fail(dial.dial, format!("{host} is no onion address of version 3"), notices);
             }
-            NetAddr::Dns(..) if self.waiting.len() < LOOKUPS_WAITING_MAX => {
+            (NetAddr::Tor3(..), Some(proxy)) | (_, Some(proxy @ Proxy { for_all: true, .. })) => {
+                connect(dial, vec![proxy.address], true, peers, now_ms, notices);
+            }
+            (NetAddr::Ip4(ip, port), _) => {
+                let address = (*ip, *port).into();
+                connect(dial, vec![address], false, peers, now_ms, notices);
+            }
+            (NetAddr::Ip6(ip, port), _) => {
+                let address = (*ip, *port).into();
+                connect(dial, vec![address], false, peers, now_ms, notices);
+            }
+            (NetAddr::Dns(..), _) if self.waiting.len() < LOOKUPS_WAITING_MAX => {
                 self.waiting.push_back(dial);
                 self.look_up();
             }
-            NetAddr::Dns(..) => fail(dial.dial, "too many names to resolve at once".to_owned(), notices),
-            NetAddr::Tor3(..) => {
-                fail(dial.dial, "onion addresses need a proxy, which is not supported".to_owned(), notices)
-            }
+            (NetAddr::Dns(..), _) => fail(dial.dial, "too many names to resolve at once".to_owned(), notices),
         }
     }
 
@@ -95,7 +105,7 @@ impl Dials {
         while let Ok(Found { dial, addresses }) = self.receiver.try_recv() {
             self.running -= 1;
             match addresses {
-                Ok(addresses) => connect(dial, addresses, peers, now_ms, notices),
+                Ok(addresses) => connect(dial, addresses, false, peers, now_ms, notices),
                 Err(reason) => fail(dial.dial, reason, notices),
             }
         }
@@ -114,9 +124,21 @@ fn fail(dial: DialId, reason: String, notices: &mut VecDeque<Notice>) {
     notices.push_back(Notice::DialFailed { dial, reason });
 }
 
-/// Connects to the first of the addresses that gives a socket; the others stay for when that socket fails.
-fn connect(dial: Dial, addresses: Vec<SocketAddr>, peers: &mut Peers, now_ms: u64, notices: &mut VecDeque<Notice>) {
+/// Connects to the first of the addresses that gives a socket; the others stay for when that socket fails. They may be
+/// a proxy's, which is asked to connect to the peer then.
+fn connect(
+    dial: Dial,
+    addresses: Vec<SocketAddr>,
+    is_proxy: bool,
+    peers: &mut Peers,
+    now_ms: u64,
+    notices: &mut VecDeque<Notice>,
+) {
     let Dial { dial, peer, address } = dial;
+    let through = match is_proxy.then(|| Socks::new(&address)).transpose() {
+        Ok(through) => through,
+        Err(reason) => return fail(dial, reason, notices),
+    };
     let Ok(remote) = peer.parse() else { return fail(dial, format!("{peer} is no point"), notices) };
     if !peers.has_room() {
         return fail(dial, "too many connections".to_owned(), notices);
@@ -130,7 +152,7 @@ fn connect(dial: Dial, addresses: Vec<SocketAddr>, peers: &mut Peers, now_ms: u6
                     return fail(dial, "the operating system gives no randomness".to_owned(), notices);
                 };
                 let transport = Transport::initiator(&remote, ephemeral, &mut peers.pool);
-                let stage = Stage::Connecting { peer, others: others.collect() };
+                let stage = Stage::Connecting { peer, others: others.collect(), through };
                 let direction = Direction::Outbound { dial };
                 let added = peers.add(Arrival { stream, transport, direction, address, stage }, now_ms, notices);
                 return added.unwrap_or_else(|error| fail(dial, error.to_string(), notices));
@@ -152,10 +174,11 @@ pub(crate) fn connect_failed(
     let Some(failed) = peers.take_connecting(conn) else { return };
     let Direction::Outbound { dial } = failed.direction else { return };
     if failed.others.is_empty() {
+        let reason = if failed.is_proxy { format!("the proxy cannot be reached: {reason}") } else { reason };
         return fail(dial, reason, notices);
     }
     let dial = Dial { dial, peer: failed.peer, address: failed.address };
-    connect(dial, failed.others, peers, now_ms, notices);
+    connect(dial, failed.others, false, peers, now_ms, notices);
 }
 
 /// A key for one handshake.

@@ -20,3 +20,4 @@ pub mod reactor;
 pub mod recorder;
 mod room;
 pub mod seed;
+mod socks;

@@ -18,12 +18,15 @@ use slab::Slab;
 
 use crate::linger::Lingers;
 use crate::notice::Notice;
+use crate::socks::Socks;
 
 /// First token of the connections.
 pub(crate) const PEERS: usize = 1 << 20;
 
 /// A connection and handshake that take longer are given up.
 pub(crate) const HANDSHAKE_MS: u64 = 15_000;
+/// The same through a proxy, which may have to build a way there first.
+const PROXY_MS: u64 = 60_000;
 /// Handshakes of callers under way. One more ends the oldest: who calls and says nothing must not keep others out.
 pub(crate) const HANDSHAKES_MAX: usize = 512;
 /// A peer is not read while less than this is free in its write buffer: who does not take our answers is not asked for
@@ -37,8 +40,10 @@ const _: () = assert!(HANDSHAKES_MAX < PEERS_MAX);
 /// How far a connection is.
 #[derive(Debug)]
 pub(crate) enum Stage {
-    /// The socket connects; if it fails, these addresses of the same host are next.
-    Connecting { peer: NodeId, others: Vec<SocketAddr> },
+    /// The socket connects; if it fails, these addresses of the same host are next. It may be a proxy's.
+    Connecting { peer: NodeId, others: Vec<SocketAddr>, through: Option<Socks> },
+    /// The proxy connects.
+    Proxy(Socks),
     /// The handshake is under way.
     Handshake,
     /// The machine knows of it.
@@ -128,6 +133,8 @@ pub(crate) struct Arrival {
 pub(crate) struct Failed {
     pub(crate) peer: NodeId,
     pub(crate) others: Vec<SocketAddr>,
+    /// Was it a proxy's?
+    pub(crate) is_proxy: bool,
     pub(crate) direction: Direction,
     pub(crate) address: NetAddr,
 }
@@ -196,7 +203,8 @@ impl Peers {
         }
         let conn = ConnId { slot: slot as u32, generation: self.next_generation };
         self.next_generation = self.next_generation.wrapping_add(1);
-        let by_ms = now_ms + HANDSHAKE_MS;
+        let is_far = matches!(stage, Stage::Connecting { through: Some(_), .. });
+        let by_ms = now_ms + if is_far { PROXY_MS } else { HANDSHAKE_MS };
         self.shaking.insert((by_ms, conn));
         entry.insert(Peer {
             stream,
@@ -243,13 +251,47 @@ impl Peers {
             Ok(Some(error)) | Err(error) => Err(error.to_string()),
             Ok(None) => match peer.stream.peer_addr() {
                 Ok(_) => {
-                    peer.stage = Stage::Handshake;
+                    peer.stage = match std::mem::replace(&mut peer.stage, Stage::Handshake) {
+                        Stage::Connecting { through: Some(socks), .. } => Stage::Proxy(socks),
+                        _ => Stage::Handshake,
+                    };
                     Ok(true)
                 }
                 Err(error) if error.kind() == ErrorKind::NotConnected => Ok(false),
                 Err(error) => Err(error.to_string()),
             },
         }
+    }
+
+    /// Talks with the proxy, if there is one to talk with, as far as its socket allows. Whether the peer is on the line;
+    /// the error says why it never will be.
+    pub(crate) fn advance_proxy(&mut self, conn: ConnId) -> Result<bool, String> {
+        let Some(Peer { stream, stage, .. }) = self.get_mut(conn) else { return Ok(false) };
+        let Stage::Proxy(socks) = stage else { return Ok(true) };
+        let is_over = |error: &std::io::Error| error.kind() == ErrorKind::WouldBlock;
+        while !socks.is_done() {
+            if !socks.writable().is_empty() {
+                match stream.write(socks.writable()) {
+                    Ok(0) => return Err("the proxy takes nothing".to_owned()),
+                    Ok(count) => socks.wrote(count),
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    Err(error) if is_over(&error) => return Ok(false),
+                    Err(error) => return Err(format!("proxy: {error}")),
+                }
+                continue;
+            }
+            let mut space = [0; 64];
+            let wanted = socks.wanted().min(space.len());
+            match stream.read(&mut space[..wanted]) {
+                Ok(0) => return Err("the proxy closed the connection".to_owned()),
+                Ok(count) => socks.take(&space[..count])?,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if is_over(&error) => return Ok(false),
+                Err(error) => return Err(format!("proxy: {error}")),
+            }
+        }
+        *stage = Stage::Handshake;
+        Ok(true)
     }
 
     /// The socket may hold something.
@@ -280,7 +322,7 @@ impl Peers {
     pub(crate) fn flush(&mut self, conn: ConnId, now_ms: u64, notices: &mut VecDeque<Notice>) {
         let Peers { slab, pool, .. } = self;
         let Some(peer) = slab.get_mut(conn.slot as usize).filter(|peer| peer.conn == conn) else { return };
-        if matches!(peer.stage, Stage::Connecting { .. }) {
+        if matches!(peer.stage, Stage::Connecting { .. } | Stage::Proxy(_)) {
             return;
         }
         if let Err(error) = peer.flush(pool) {
@@ -332,10 +374,14 @@ impl Peers {
         let _ = self.registry.deregister(&mut failed.stream);
         failed.transport.close(&mut self.pool);
         match failed.stage {
-            Stage::Connecting { peer, others } => {
-                Some(Failed { peer, others, direction: failed.direction, address: failed.address })
-            }
-            Stage::Handshake | Stage::Open | Stage::Leaving => None,
+            Stage::Connecting { peer, others, through } => Some(Failed {
+                peer,
+                others,
+                is_proxy: through.is_some(),
+                direction: failed.direction,
+                address: failed.address,
+            }),
+            Stage::Proxy(_) | Stage::Handshake | Stage::Open | Stage::Leaving => None,
         }
     }
 

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use leyden_core::clock::{Clock, Mono, Wall};
 use leyden_core::command::Level;
-use leyden_core::event::{ChainEvent, Event, Match};
+use leyden_core::event::{ChainEvent, Cut, Event, Match};
 use leyden_core::ids::RequestId;
 use leyden_core::node::Node;
 use leyden_core::request::{Request, RequestError};
@@ -28,6 +28,7 @@ use signal_hook_mio::v1_0::Signals;
 
 use self::receive::{Budget, Reading};
 use crate::chain::{Driver, DriverEvent};
+use crate::config::Proxy;
 use crate::control::{Control, SESSIONS};
 use crate::dev::Dev;
 use crate::dial::{self, Dials};
@@ -90,6 +91,8 @@ pub struct Parts<M = Node> {
     pub driver: Driver,
     /// Sockets that listen for other nodes, at most [`crate::listen::LISTENERS_MAX`].
     pub listeners: Vec<std::net::TcpListener>,
+    /// Through which proxy other nodes are dialled.
+    pub proxy: Option<Proxy>,
     /// What the clients of the control socket see of the process.
     pub view: View,
     /// Where lines for people go.
@@ -128,13 +131,13 @@ pub struct Reactor<M = Node> {
 impl<M: Machine> Reactor<M> {
     /// Registers everything with the system.
     pub fn new(parts: Parts<M>, control_path: &Path) -> std::io::Result<Reactor<M>> {
-        let Parts { node, signer, store, mut driver, listeners, view, log, recorder } = parts;
+        let Parts { node, signer, store, mut driver, listeners, proxy, view, log, recorder } = parts;
         let poll = Poll::new()?;
         let registry = poll.registry();
         let mut signals = Signals::new([SIGTERM, SIGINT, SIGQUIT])?;
         registry.register(&mut signals, SIGNALS, Interest::READABLE)?;
         driver.register(registry, CHAIN)?;
-        let dials = Dials::new(registry, LOOKUPS)?;
+        let dials = Dials::new(registry, LOOKUPS, proxy)?;
         let listeners = Listeners::new(listeners, registry)?;
         let control = Control::open(control_path, CONTROL, registry, view)?;
         let peers = Peers::new(registry.try_clone()?);
@@ -327,6 +330,11 @@ impl<M: Machine> Reactor<M> {
             Err(reason) => {
                 return dial::connect_failed(conn, reason, &mut self.peers, now_ms, &mut self.notices);
             }
+        }
+        match self.peers.advance_proxy(conn) {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(reason) => return self.peers.end(conn, Cut::Socket(reason), now_ms, &mut self.notices),
         }
         if event.is_writable() || event.is_error() {
             self.peers.flush(conn, now_ms, &mut self.notices);

@@ -9,7 +9,7 @@ use std::cell::Cell;
 use leyden_core::amount::{Msat, Sat};
 use leyden_core::ids::ShortChannelId;
 use leyden_core::request::channel::{FundChannel, ListPeerChannels};
-use leyden_core::request::invoice::{CreateInvoice, ExposePrivate, InvoiceCreated};
+use leyden_core::request::invoice::{CreateInvoice, ExposePrivate, InvoiceCreated, WantedProof};
 use leyden_core::request::payment::{FeeLimit, Pay, RouteHop, SendPay, WaitSendPay};
 use leyden_core::request::peer::Connect;
 use leyden_core::request::{AmountOrAll, Request, Response};
@@ -96,7 +96,7 @@ fn invoice(world: &mut World, number: u64) -> InvoiceCreated {
         description: "a measurement".to_owned(),
         expiry_s: 3600,
         fallbacks: Vec::new(),
-        preimage: None,
+        proof: WantedProof::Fresh,
         expose: ExposePrivate::Auto,
         cltv: None,
         description_hash_only: false,

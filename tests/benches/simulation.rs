@@ -9,7 +9,7 @@ use bitcoin::ScriptBuf;
 use leyden_core::amount::{Msat, Sat};
 use leyden_core::ids::RequestId;
 use leyden_core::request::channel::FundChannel;
-use leyden_core::request::invoice::{CreateInvoice, ExposePrivate};
+use leyden_core::request::invoice::{CreateInvoice, ExposePrivate, WantedProof};
 use leyden_core::request::payment::{FeeLimit, Pay};
 use leyden_core::request::peer::Connect;
 use leyden_core::request::wallet::AddressKind;
@@ -120,7 +120,7 @@ fn round(world: &mut World, number: usize) {
             description: "a measurement".to_owned(),
             expiry_s: 3600,
             fallbacks: Vec::new(),
-            preimage: None,
+            proof: WantedProof::Fresh,
             expose: ExposePrivate::Auto,
             cltv: None,
             description_hash_only: false,

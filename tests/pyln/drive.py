@@ -310,6 +310,39 @@ class Drive:
         refused(-32602, self.alice, "pay", {"bolt11": open_amount})
         refused(206, self.alice, "pay", {"bolt11": open_amount, "amount_msat": 1_000_000, "maxfee": 1})
 
+    def holds(self):
+        preimage = "22" * 32
+        payment_hash = hashlib.sha256(bytes.fromhex(preimage)).hexdigest()
+        ask = {"amount_msat": 10_000, "label": "held", "description": "a thing", "payment_hash": payment_hash}
+        made = self.bob.call("holdinvoice", ask)
+        shape("holdinvoice", made, bolt11=str, payment_hash=str, payment_secret=str, expires_at=int, created_index=int)
+        same("holdinvoice", made["payment_hash"], payment_hash)
+        refused(901, self.bob, "holdinvoice", {**ask, "label": "again"})
+        refused(-32602, self.bob, "holdinvoice", {**ask, "label": "short", "payment_hash": "33" * 32, "cltv": 10})
+        refused(906, self.bob, "settleholdinvoice", [preimage])
+        refused(905, self.bob, "settleholdinvoice", ["33" * 32])
+        pay, wait = Later(self.alice, "pay", [made["bolt11"]]), Later(self.bob, "waitinvoice", ["held"])
+        status = lambda label: self.bob.listinvoices(label)["invoices"][0]
+        held = wait_for("the payment to be held", lambda: status("held")["status"] == "accepted" and status("held"))
+        shape("listinvoices: held", held, amount_received_msat=int, accepted_at=int, settle_before_height=int)
+        refused(906, self.bob, "delinvoice", ["held", "unpaid"])
+        for _ in range(2):
+            paid = self.bob.call("settleholdinvoice", [preimage])
+            same("settleholdinvoice", (paid["status"], paid["payment_preimage"]), ("paid", preimage))
+        same("waitinvoice: held", wait.result()["status"], "paid")
+        same("pay: held", pay.result()["payment_preimage"], preimage)
+        refused(906, self.bob, "cancelholdinvoice", [payment_hash])
+
+        given = "44" * 32
+        made = self.bob.call("holdinvoice", ["any", "back", "goes back", given])
+        pay = Later(self.alice, "pay", {"bolt11": made["bolt11"], "amount_msat": 5_000})
+        wait_for("the payment to be held", lambda: status("back")["status"] == "accepted")
+        for _ in range(2):
+            same("cancelholdinvoice", self.bob.call("cancelholdinvoice", [given])["status"], "cancelled")
+        same("pay: cancelled", pay.result().get("code"), 203)
+        refused(903, self.bob, "waitinvoice", ["back"])
+        same("delinvoice: cancelled", self.bob.delinvoice("back", "cancelled")["label"], "back")
+
     def parts(self):
         made = self.bob.invoice(30_000, "part", "a part")
         channel = self.alice.listpeerchannels(self.ids[1])["channels"][0]["short_channel_id"]
@@ -369,7 +402,8 @@ class Drive:
 def main():
     url, cookie, *rest = sys.argv[1:]
     drive = Drive(url, cookie, list(zip(rest[::2], rest[1::2])))
-    steps = ["node", "wallet", "psbts", "connections", "channels", "invoices", "payments", "parts", "endings", "stop"]
+    steps = ["node", "wallet", "psbts", "connections", "channels", "invoices", "payments", "holds", "parts", "endings",
+             "stop"]
     for step in steps:
         before = time.monotonic()
         try:

@@ -10,11 +10,11 @@ use leyden_core::chain::{Feerates, Tip};
 use leyden_core::clock::{Clock, Mono, Wall};
 use leyden_core::command::{Command, LoadRange, Sink};
 use leyden_core::config::{Config, Network};
-use leyden_core::event::{ChainEvent, Direction, Event, Match, NetAddr};
+use leyden_core::event::{BroadcastOutcome, ChainEvent, Direction, Event, Match, NetAddr};
 use leyden_core::ids::{BlockHeight, ConnId, DialId, QueryId, RequestId};
 use leyden_core::node::{Boot, Node};
 use leyden_core::request::channel::FundChannel;
-use leyden_core::request::invoice::{CreateInvoice, ExposePrivate};
+use leyden_core::request::invoice::{CreateInvoice, ExposePrivate, WantedProof};
 use leyden_core::request::payment::{FeeLimit, Pay};
 use leyden_core::request::wallet::AddressKind;
 use leyden_core::request::{AmountOrAll, Request, RequestError, Response};
@@ -246,8 +246,11 @@ impl<S: Signer> Pair<S> {
             channel_type: None,
         })));
         self.drain();
-        self.a.reply();
         let funding = self.a.out.broadcast.pop().expect("the funding leaves");
+        let (txid, outcome) = (funding.compute_txid(), BroadcastOutcome::Accepted);
+        self.a.step("chain", Event::Chain(ChainEvent::Broadcast { txid, outcome }));
+        self.drain();
+        self.a.reply();
         self.mine(Some(&funding));
         self.blocks(5);
     }
@@ -299,7 +302,7 @@ impl<S: Signer> Pair<S> {
             description: String::new(),
             expiry_s: 3_600,
             fallbacks: Vec::new(),
-            preimage: None,
+            proof: WantedProof::Fresh,
             expose: ExposePrivate::Auto,
             cltv: None,
             description_hash_only: false,

@@ -31,6 +31,24 @@ pub(super) struct Negotiation {
     /// What we named last, with our signature on it.
     sent: Option<Sat>,
     rounds: u32,
+    accord: Accord,
+}
+
+/// Can the two come to an agreement about the fee?
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+enum Accord {
+    /// Nothing speaks against it.
+    Open,
+    /// The last two ranges had nothing in common: it is for the opener to begin anew.
+    Apart,
+    /// It was so before, and they try again.
+    Anew,
+}
+
+impl Negotiation {
+    fn new(ours: (Sat, Sat), accord: Accord) -> Negotiation {
+        Negotiation { ours, sent: None, rounds: 0, accord }
+    }
 }
 
 /// BOLT 2 gives no bound; honest peers with fee ranges need two rounds, without them a dozen.
@@ -134,13 +152,54 @@ impl Channel {
             self.set_phase(cx, Phase::Negotiating);
         }
         if self.negotiation.is_none() {
-            self.negotiation = Some(Negotiation { ours: self.acceptable_fees(cx), sent: None, rounds: 0 });
-            // BOLT 2: the opener, who pays, speaks first.
-            if self.row.opener == Side::Local {
-                let fee = self.preferred_fee(cx);
-                self.propose_fee(cx, fee);
-            }
+            self.begin_negotiation(cx, Accord::Open);
         }
+    }
+
+    fn begin_negotiation(&mut self, cx: &mut Cx<'_>, accord: Accord) {
+        self.negotiation = Some(Negotiation::new(self.acceptable_fees(cx), accord));
+        // BOLT 2: the opener, who pays, speaks first.
+        if self.row.opener == Side::Local {
+            let fee = self.preferred_fee(cx);
+            self.propose_fee(cx, fee);
+        }
+    }
+
+    /// A closing about whose fee the two could not agree is talked about anew by its opener: with each block, for the
+    /// peer may think otherwise now, and as soon as our own idea of it has changed.
+    pub(super) fn retry_close(&mut self, cx: &mut Cx<'_>, only_if_changed: bool) {
+        let Some(negotiation) = self.negotiation.as_ref().filter(|talk| talk.accord == Accord::Apart) else { return };
+        if is_active(Mutation::NoSecondTalk) {
+            return;
+        }
+        let may_speak = self.row.phase == Phase::Negotiating && matches!(self.link, Link::Live { .. });
+        let is_changed = negotiation.ours != self.acceptable_fees(cx);
+        if may_speak && self.row.opener == Side::Local && (is_changed || !only_if_changed) {
+            self.begin_negotiation(cx, Accord::Anew);
+        }
+    }
+
+    /// BOLT 2, closing negotiation: fee ranges without a common fee are worth a warning, and then time. The connection
+    /// stays, for there may be other channels on it; whoever asked for the close ends it alone when patience is over.
+    /// The opener gets our range, so that it knows that it is to begin anew.
+    fn disagree(&mut self, cx: &mut Cx<'_>, theirs: wire::FeeRange) {
+        let Some(negotiation) = &mut self.negotiation else { return };
+        let before = std::mem::replace(&mut negotiation.accord, Accord::Apart);
+        let (low, high) = negotiation.ours;
+        if self.row.opener == Side::Remote {
+            let fee = self.preferred_fee(cx);
+            self.propose_fee(cx, fee);
+        }
+        if before != Accord::Open {
+            return;
+        }
+        let text = format!(
+            "no closing fee suits both: yours are {} to {}, ours are {low} to {high}",
+            theirs.min_fee_satoshis, theirs.max_fee_satoshis
+        );
+        let id = self.row.id;
+        self.note(cx, Level::Warn, format_args!("channel {id}: {text}"));
+        self.send(cx, &Message::Warning(wire::Warning { channel_id: id, data: text.as_bytes() }));
     }
 
     /// The most that a closing can cost: all that the opener has.
@@ -153,11 +212,12 @@ impl Channel {
         let most = self.closing_fee_max();
         let feerates = cx.chain.feerates();
         if let Some((low, high)) = self.close_terms.as_ref().and_then(|terms| terms.feerate_range_per_kw) {
-            return (at(low).min(most), at(high).min(most));
+            return (at(low).min(most), at(high.max(low)).min(most));
         }
         let low = at(feerates.mempool_minimum.max(crate::chain::FEERATE_FLOOR_PER_KW));
         match self.row.opener {
-            Side::Local => (low.min(most), at(feerates.blocks_2.saturating_mul(2)).min(most)),
+            // What a full mempool takes may be more than estimates have heard of.
+            Side::Local => (low.min(most), at(feerates.blocks_2.saturating_mul(2)).max(low).min(most)),
             // It is not our money: whatever gets it into a block is fine.
             Side::Remote => (low.min(most), most),
         }
@@ -219,6 +279,11 @@ impl Channel {
         theirs: &wire::ClosingSigned,
     ) -> Result<(), ChannelError> {
         self.advance_close(cx);
+        if self.row.opener == Side::Remote && self.negotiation.as_ref().is_some_and(|talk| talk.accord == Accord::Apart)
+        {
+            // The opener begins anew, and our own idea of fees may have moved as well.
+            self.begin_negotiation(cx, Accord::Anew);
+        }
         let Some(negotiation) = self.negotiation.clone() else {
             return Err(ChannelError::Unexpected { message: "closing_signed", state: self.row.phase.name() });
         };
@@ -239,7 +304,12 @@ impl Channel {
             Some(range) => {
                 let (low, high) = (low.max(range.min_fee_satoshis), high.min(range.max_fee_satoshis));
                 if low > high {
-                    return Err(ChannelError::BadClosingFee { fee, maximum: negotiation.ours.1 });
+                    if is_active(Mutation::DisjointFeesFail) {
+                        self.fail(cx, &ChannelError::BadClosingFee { fee, maximum: negotiation.ours.1 });
+                        return Ok(());
+                    }
+                    self.disagree(cx, range);
+                    return Ok(());
                 }
                 fee.clamp(low, high)
             }
@@ -314,7 +384,7 @@ impl Channel {
     pub(super) fn repeat_closing_signed(&mut self, cx: &mut Cx<'_>) {
         let Some(fee) = self.agreed_fee() else { return };
         if !std::mem::replace(&mut self.close_repeated, true) {
-            self.negotiation = Some(Negotiation { ours: (fee, fee), sent: None, rounds: 0 });
+            self.negotiation = Some(Negotiation::new((fee, fee), Accord::Open));
             self.propose_fee(cx, fee);
         }
     }

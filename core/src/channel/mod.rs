@@ -474,6 +474,7 @@ impl Channel {
         self.check_deadlines(cx, height);
         self.fulfilled_at.retain(|_, at| height <= at.plus(1));
         self.check_closed(cx, height);
+        self.retry_close(cx, false);
         self.check_hollow(cx, height);
     }
 

@@ -6,6 +6,7 @@ use secp256k1::{PublicKey, SECP256K1, SecretKey};
 use crate::amount::Sat;
 use crate::command::{Command, Level};
 use crate::ids::{BlockHeight, CommitmentSecret};
+use crate::mutation::{Mutation, is_active};
 use crate::side::Side;
 use crate::signer::{CommitmentOf, Signer};
 use crate::tx::{self, Claim, KeyScope};
@@ -74,6 +75,9 @@ impl Channel {
 
     /// Gives our closing transaction to the backend once more, while none is in a block.
     pub fn rebroadcast(&self, cx: &mut Cx<'_>) {
+        if is_active(Mutation::RefusedForEver) {
+            return;
+        }
         if let Phase::OnChain { tx: Some(bytes), spent: None, .. } = &self.row.phase {
             let tx: Transaction = bitcoin::consensus::deserialize(bytes).expect("we serialised it ourselves");
             cx.out.emit(Command::Broadcast { tx: &tx, purpose: "close, again" });

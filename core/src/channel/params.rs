@@ -116,7 +116,7 @@ impl ChannelConfig {
                 htlc_maximum_msat: Msat(u64::MAX),
             },
             anchor_feerate_max_per_kw: 2_500,
-            fulfilled_deadline_blocks: 18,
+            fulfilled_deadline_blocks: crate::limits::FULFILLED_DEADLINE_BLOCKS,
             offered_deadline_blocks: 2,
         }
     }

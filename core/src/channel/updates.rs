@@ -220,6 +220,7 @@ impl Channel {
     /// need only get the commitment into mempools, so it stays low.
     pub fn follow_feerates(&mut self, cx: &mut Cx<'_>) {
         let feerates = cx.chain.feerates();
+        self.retry_close(cx, true);
         if self.row.opener != Side::Local || !self.is_up() || cx.chain.feerates.is_none() {
             return;
         }

@@ -2,11 +2,11 @@
 //! than which labels, hashes and numbers are taken.
 //!
 //! An invoice is written once; that it was paid is a second small row. That it has expired is no row at all, but a fact
-//! of the clock.
+//! of the clock. What a client holds back does not expire.
 //!
 //! Invariants:
 //! - an open invoice is in `by_hash` and `by_label` under its own hash and label;
-//! - `expiries` holds exactly the open invoices;
+//! - `expiries` holds exactly the open invoices that are not accepted;
 //! - `pay_indexes` holds exactly the payments whose invoice still has its rows;
 //! - who waits for one invoice waits for an open one.
 
@@ -24,13 +24,14 @@ use crate::clock::{Clock, Mono};
 use crate::command::{Command, Sink};
 use crate::ids::{PaymentHash, Preimage, RequestId};
 use crate::limits::{INVOICES_OPEN_MAX, WAITERS_MAX};
+use crate::payment::incoming::HeldPart;
 use crate::request::{ErrorData, RequestError, Response};
 use crate::store::{Row, RowError, Table};
 use crate::timer::Timers;
 
 use runs::Runs;
 
-pub use rows::{InvoiceEndRow, InvoicePaidRow, InvoiceRow, index_key, info};
+pub use rows::{InvoiceEndRow, InvoiceHoldRow, InvoicePaidRow, InvoiceRow, Proof, StoredInvoice, index_key};
 
 /// Answers that are due.
 pub type Replies = Vec<(RequestId, Result<Response, RequestError>)>;
@@ -62,6 +63,8 @@ pub struct Invoices {
     next_index: u64,
     next_pay_index: u64,
     open: BTreeMap<u64, InvoiceRow>,
+    /// What is held for open invoices, as it is in rows.
+    accepted: BTreeMap<u64, InvoiceHoldRow>,
     by_hash: BTreeMap<PaymentHash, u64>,
     by_label: BTreeMap<LabelKey, u64>,
     expiries: BTreeSet<(u64, u64)>,
@@ -72,7 +75,7 @@ pub struct Invoices {
     patience: Timers<RequestId>,
     /// What the wall and the monotonic clock showed together, to turn an expiry into a deadline.
     clock: Clock,
-    /// While rows are read: ends whose invoice has not come up yet.
+    /// While rows are read: ends whose invoice has not come up yet, and hold invoices that were cancelled.
     ends: BTreeSet<u64>,
 }
 
@@ -87,7 +90,9 @@ impl Invoices {
                 self.next_index = self.next_index.max(index + 1);
                 self.by_hash.insert(invoice.payment_hash, index);
                 self.by_label.insert(label_key(&invoice.label), index);
-                if !self.ends.remove(&index) && invoice.expires_at_s > self.clock.wall.unix_s() {
+                // A hold invoice may have been accepted before it expired, which another row will tell.
+                let may_wait = invoice.proof == Proof::Hold(None) || invoice.expires_at_s > self.clock.wall.unix_s();
+                if !self.ends.remove(&index) && may_wait {
                     self.open.insert(index, invoice);
                 }
             }
@@ -98,6 +103,19 @@ impl Invoices {
                 self.next_pay_index = self.next_pay_index.max(end.pay_index);
                 if self.open.remove(&index).is_none() {
                     self.ends.insert(index);
+                }
+            }
+            Table::InvoiceHold => {
+                let index = u64::from_be_bytes(row.key_array()?);
+                match row.decode()? {
+                    accepted @ InvoiceHoldRow::Accepted { .. } => {
+                        self.accepted.insert(index, accepted);
+                    }
+                    InvoiceHoldRow::Cancelled { .. } => {
+                        if self.open.remove(&index).is_none() {
+                            self.ends.insert(index);
+                        }
+                    }
                 }
             }
             Table::InvoicePaid => {
@@ -116,8 +134,17 @@ impl Invoices {
         self.clock = clock;
         // What is left are ends of expired invoices, and such as only keep numbers.
         self.ends.clear();
-        self.open.retain(|_, row| row.expires_at_s > clock.wall.unix_s());
-        self.expiries = self.open.iter().map(|(index, row)| (row.expires_at_s, *index)).collect();
+        self.open.retain(|index, row| row.expires_at_s > clock.wall.unix_s() || self.accepted.contains_key(index));
+        let expiring = self.open.iter().filter(|(index, _)| !self.accepted.contains_key(index));
+        self.expiries = expiring.map(|(index, row)| (row.expires_at_s, *index)).collect();
+    }
+
+    /// What is held for hold invoices, by their hash: for whoever holds the parts, after a restart.
+    pub fn held(&self) -> impl Iterator<Item = (PaymentHash, &[HeldPart])> {
+        self.accepted.iter().filter_map(|(index, row)| match row {
+            InvoiceHoldRow::Accepted { parts, .. } => Some((self.open.get(index)?.payment_hash, parts.as_slice())),
+            InvoiceHoldRow::Cancelled { .. } => None,
+        })
     }
 
     /// May such an invoice be made?
@@ -170,6 +197,12 @@ impl Invoices {
         self.by_hash.get(&payment_hash).copied()
     }
 
+    /// All that rows say of an invoice that is open.
+    pub fn stored(&self, index: u64) -> Option<StoredInvoice> {
+        let row = self.open.get(&index)?.clone();
+        Some(StoredInvoice { row, end: None, hold: self.accepted.get(&index).cloned() })
+    }
+
     /// Can it still be paid?
     pub fn is_open(&self, index: u64) -> bool {
         self.open.contains_key(&index)
@@ -179,17 +212,60 @@ impl Invoices {
     fn close(&mut self, index: u64) -> Option<InvoiceRow> {
         let row = self.open.remove(&index)?;
         self.expiries.remove(&(row.expires_at_s, index));
+        self.accepted.remove(&index);
         Some(row)
     }
 
-    /// The invoice of this hash is paid. Returns the preimage, and the answers of those who waited.
+    /// A whole payment of a hold invoice is here, and waits for its client's word.
+    pub fn accept(&mut self, out: &mut dyn Sink, clock: Clock, payment_hash: PaymentHash, parts: Vec<HeldPart>) {
+        let index = self.by_hash[&payment_hash];
+        let row = &self.open[&index];
+        self.expiries.remove(&(row.expires_at_s, index));
+        let accepted = InvoiceHoldRow::Accepted { parts, at_ms: clock.wall.0 };
+        out.emit(Command::Put { table: Table::InvoiceHold, key: index_key(index).as_slice(), value: &accepted });
+        self.accepted.insert(index, accepted);
+    }
+
+    /// The client settles a hold invoice whose payment is here. Returns the same as [`Invoices::paid`].
+    pub fn settle(&mut self, out: &mut dyn Sink, clock: Clock, preimage: Preimage) -> (StoredInvoice, Replies) {
+        let payment_hash = preimage.payment_hash();
+        let index = self.by_hash[&payment_hash];
+        let held = self.accepted.remove(&index).expect("only what is accepted is settled");
+        let InvoiceHoldRow::Accepted { parts, .. } = held else { unreachable!("what is cancelled is not kept") };
+        let row = self.open.get_mut(&index).expect("what is accepted is open");
+        row.proof = Proof::Hold(Some(preimage.0));
+        out.emit(Command::Put { table: Table::Invoice, key: index_key(index).as_slice(), value: row });
+        out.emit(Command::Delete { table: Table::InvoiceHold, key: index_key(index).as_slice() });
+        let received = parts.iter().map(|part| part.amount).sum();
+        self.paid(out, clock, payment_hash, received)
+    }
+
+    /// Nothing is taken for a hold invoice any more. Returns what is to be known of it, and the answers of those who
+    /// waited.
+    pub fn cancel(&mut self, out: &mut dyn Sink, clock: Clock, payment_hash: PaymentHash) -> (StoredInvoice, Replies) {
+        let index = self.by_hash[&payment_hash];
+        let row = self.close(index).expect("only an open invoice is cancelled");
+        let cancelled = InvoiceHoldRow::Cancelled { at_ms: clock.wall.0 };
+        out.emit(Command::Put { table: Table::InvoiceHold, key: index_key(index).as_slice(), value: &cancelled });
+        let stored = StoredInvoice { row, end: None, hold: Some(cancelled) };
+        let mut replies = Replies::new();
+        for request in self.wake_one(index) {
+            let shown = ErrorData::Invoice(Box::new(stored.info(index, clock.wall)));
+            let error = RequestError::new(RequestError::INVOICE_EXPIRED_DURING_WAIT, "Invoice was cancelled");
+            replies.push((request, Err(error.with_data(shown))));
+        }
+        (stored, replies)
+    }
+
+    /// The invoice of this hash is paid. Returns what is to be known of it, the preimage included, and the answers of
+    /// those who waited.
     pub fn paid(
         &mut self,
         out: &mut dyn Sink,
         clock: Clock,
         payment_hash: PaymentHash,
         received: Msat,
-    ) -> (Preimage, Replies) {
+    ) -> (StoredInvoice, Replies) {
         self.clock = clock;
         let index = self.by_hash[&payment_hash];
         let row = self.close(index).expect("only an open invoice is paid");
@@ -199,6 +275,7 @@ impl Invoices {
         out.emit(Command::Put { table: Table::InvoiceEnd, key: index_key(index).as_slice(), value: &end });
         let key = index_key(end.pay_index);
         out.emit(Command::Put { table: Table::InvoicePaid, key: key.as_slice(), value: &InvoicePaidRow(index) });
+        let stored = StoredInvoice { row, end: Some(end), hold: None };
         let mut woken = self.wake_one(index);
         // Whoever waits for any gets the next payment, even if it named one that is still to come: so do clients that
         // begin by asking where the present is.
@@ -206,10 +283,10 @@ impl Invoices {
         let mut replies = Replies::new();
         for request in woken {
             self.forget_request(request);
-            let shown = Box::new(info(index, &row, Some(&end), clock.wall));
+            let shown = Box::new(stored.info(index, clock.wall));
             replies.push((request, Ok(Response::Invoice(shown))));
         }
-        (Preimage(row.preimage), replies)
+        (stored, replies)
     }
 
     /// Those who wait for one invoice wait no longer.
@@ -223,12 +300,16 @@ impl Invoices {
     /// Forgets an invoice in whatever state. Returns the answers of those who waited for it. Nothing happens to an
     /// invoice that is gone already: its rows may have been read before two clients deleted it, and its label and hash
     /// may be those of a new one.
-    pub fn forget(&mut self, out: &mut dyn Sink, index: u64, row: &InvoiceRow, end: Option<&InvoiceEndRow>) -> Replies {
+    pub fn forget(&mut self, out: &mut dyn Sink, index: u64, stored: &StoredInvoice) -> Replies {
+        let StoredInvoice { row, end, hold } = stored;
         if self.index_of_hash(row.payment_hash) != Some(index) {
             return Replies::new();
         }
         let key = index_key(index);
         out.emit(Command::Delete { table: Table::Invoice, key: key.as_slice() });
+        if hold.is_some() {
+            out.emit(Command::Delete { table: Table::InvoiceHold, key: key.as_slice() });
+        }
         let pay_index = end.map_or(0, |end| end.pay_index);
         // The last numbers given out are known by their rows alone.
         if index + 1 == self.next_index || end.is_some() && pay_index == self.next_pay_index {
@@ -313,7 +394,8 @@ impl Invoices {
             expired.push(row.payment_hash);
             for request in self.wake_one(index) {
                 let text = "Invoice expired while it was waited for";
-                let shown = Box::new(info(index, &row, None, clock.wall));
+                let stored = StoredInvoice { row: row.clone(), end: None, hold: None };
+                let shown = Box::new(stored.info(index, clock.wall));
                 let error = RequestError::new(RequestError::INVOICE_EXPIRED_DURING_WAIT, text);
                 replies.push((request, Err(error.with_data(ErrorData::Invoice(shown)))));
             }
@@ -343,11 +425,14 @@ impl Invoices {
 
     /// The invariants above.
     pub fn check(&self) {
-        assert_eq!(self.open.len(), self.expiries.len(), "every open invoice expires, and no other");
+        let count = self.expiries.len() + self.accepted.len();
+        assert_eq!(self.open.len(), count, "every open invoice expires, or something is held for it");
         for (index, row) in &self.open {
             assert_eq!(self.by_hash.get(&row.payment_hash), Some(index));
             assert_eq!(self.by_label.get(&label_key(&row.label)), Some(index));
-            assert!(self.expiries.contains(&(row.expires_at_s, *index)));
+            let is_held = self.accepted.contains_key(index);
+            assert!(self.expiries.contains(&(row.expires_at_s, *index)) != is_held);
+            assert!(!is_held || row.proof == Proof::Hold(None), "only for hold invoices something is held");
         }
         assert_eq!(self.by_hash.len(), self.by_label.len(), "a hash and a label for each");
         assert_eq!(self.waiters.len(), self.for_one.len() + self.for_any.len());

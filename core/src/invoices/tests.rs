@@ -40,7 +40,7 @@ fn row(number: u32) -> InvoiceRow {
         description: Some("coffee".to_owned()),
         payment_hash: Preimage(preimage).payment_hash(),
         payment_secret: PaymentSecret([1; 32]),
-        preimage,
+        proof: Proof::Ours(preimage),
         amount: Some(Msat(5)),
         expires_at_s: NOW_S + 3_600,
         min_final_cltv_expiry_delta: 18,
@@ -82,30 +82,32 @@ impl Shop {
     }
 
     fn pay(&mut self, number: u32) -> Replies {
-        let (preimage, replies) = self.invoices.paid(&mut self.rows, self.clock, hash(number), Msat(7));
-        assert_eq!(preimage.payment_hash(), hash(number));
+        let (paid, replies) = self.invoices.paid(&mut self.rows, self.clock, hash(number), Msat(7));
+        assert_eq!(paid.row.proof.preimage().map(|preimage| preimage.payment_hash()), Some(hash(number)));
         self.audit();
         replies
     }
 
     /// What the rows say of an invoice.
-    fn read(&self, number: u32) -> Option<(u64, InvoiceRow, Option<InvoiceEndRow>)> {
+    fn read(&self, number: u32) -> Option<(u64, StoredInvoice)> {
         let index = self.invoices.index_of_label(&label(number))?;
         let key = index_key(index).as_slice().to_vec();
         let get = |table| self.rows.0.get(&(table, key.clone()));
         let invoice = Row { table: Table::Invoice, key: &key, value: get(Table::Invoice)? };
         let end = get(Table::InvoiceEnd).map(|value| Row { table: Table::InvoiceEnd, key: &key, value });
-        Some((index, invoice.decode().expect("ours"), end.map(|row| row.decode().expect("ours"))))
+        let hold = get(Table::InvoiceHold).map(|value| Row { table: Table::InvoiceHold, key: &key, value });
+        let (end, hold) = (end.map(|row| row.decode().expect("ours")), hold.map(|row| row.decode().expect("ours")));
+        Some((index, StoredInvoice { row: invoice.decode().expect("ours"), end, hold }))
     }
 
     fn show(&self, number: u32) -> InvoiceInfo {
-        let (index, row, end) = self.read(number).expect("it has rows");
-        info(index, &row, end.as_ref(), self.clock.wall)
+        let (index, stored) = self.read(number).expect("it has rows");
+        stored.info(index, self.clock.wall)
     }
 
     fn delete(&mut self, number: u32) -> Replies {
-        let (index, row, end) = self.read(number).expect("it has rows");
-        let replies = self.invoices.forget(&mut self.rows, index, &row, end.as_ref());
+        let (index, stored) = self.read(number).expect("it has rows");
+        let replies = self.invoices.forget(&mut self.rows, index, &stored);
         self.audit();
         replies
     }
@@ -135,6 +137,7 @@ impl Shop {
         let restored = self.restored();
         restored.check();
         assert!(restored.open.iter().all(|(index, row)| self.invoices.open.get(index) == Some(row)));
+        assert_eq!(restored.accepted, self.invoices.accepted);
         assert_eq!(restored.by_hash, self.invoices.by_hash);
         assert_eq!(restored.by_label, self.invoices.by_label);
         assert_eq!(restored.pay_indexes, self.invoices.pay_indexes);
@@ -265,10 +268,10 @@ fn a_deleted_invoice_leaves_no_gap_that_a_client_falls_into() {
 #[test]
 fn two_clients_who_delete_the_same_invoice_do_not_harm_the_next() {
     let mut shop = Shop::with(1);
-    let (index, old, end) = shop.read(0).expect("it has rows");
+    let (index, old) = shop.read(0).expect("it has rows");
     shop.delete(0);
     assert_eq!(shop.create(row(0)), Ok(1), "label and hash are free again");
-    let replies = shop.invoices.forget(&mut shop.rows, index, &old, end.as_ref());
+    let replies = shop.invoices.forget(&mut shop.rows, index, &old);
     assert!(replies.is_empty());
     shop.audit();
     assert_eq!(shop.invoices.open(hash(0)), shop.invoices.open_at(1));
@@ -296,7 +299,7 @@ fn what_has_ended_is_not_held_while_rows_are_read() {
 #[test]
 fn a_description_is_deleted_in_memory_too() {
     let mut shop = Shop::with(1);
-    let (index, mut row, _) = shop.read(0).expect("it has rows");
+    let (index, StoredInvoice { mut row, .. }) = shop.read(0).expect("it has rows");
     row.description = None;
     shop.rows.emit(Command::Put { table: Table::Invoice, key: index_key(index).as_slice(), value: &row });
     shop.invoices.replace(index, &row);
@@ -304,6 +307,97 @@ fn a_description_is_deleted_in_memory_too() {
     let replies = shop.pay(0);
     assert!(replies.is_empty());
     assert_eq!(shop.show(0).description, None);
+}
+
+/// An invoice of whose preimage only the client knows.
+fn hold(number: u32) -> InvoiceRow {
+    InvoiceRow { proof: Proof::Hold(None), ..row(number) }
+}
+
+fn parts() -> Vec<HeldPart> {
+    let part = |id| HeldPart {
+        channel: crate::ids::ChannelKey(1),
+        id: crate::ids::HtlcId(id),
+        amount: Msat(3),
+        cltv_expiry: 200 + id as u32,
+    };
+    vec![part(0), part(1)]
+}
+
+impl Shop {
+    /// A shop with one hold invoice, for which something is held.
+    fn holding() -> Shop {
+        let mut shop = Shop::new();
+        shop.create(hold(0)).expect("it is the first");
+        let (rows, invoices) = (&mut shop.rows, &mut shop.invoices);
+        invoices.accept(rows, shop.clock, hash(0), parts());
+        shop.audit();
+        shop
+    }
+}
+
+#[test]
+fn what_is_held_outlives_the_invoice_and_restarts_and_is_settled() {
+    let mut shop = Shop::holding();
+    shop.invoices.wait_one(RequestId(1), 0).expect("there is room");
+    assert_eq!(shop.pass(4_000_000), (Vec::new(), Vec::new()), "it has no end by the clock");
+    let info = shop.show(0);
+    assert_eq!((info.status, info.paid), (InvoiceStatus::Accepted, None));
+    let held = info.held.expect("it is");
+    assert_eq!((held.amount_received_msat, held.settle_before.0), (Msat(6), 200 - 18));
+    shop.invoices = shop.restored();
+    assert_eq!(shop.invoices.held().collect::<Vec<_>>(), [(hash(0), parts().as_slice())]);
+    shop.invoices.wait_one(RequestId(2), 0).expect("there is room");
+    let Proof::Ours(preimage) = row(0).proof else { panic!("such are the others") };
+    let (stored, replies) = shop.invoices.settle(&mut shop.rows, shop.clock, Preimage(preimage));
+    shop.audit();
+    assert_eq!(who(&replies), [2]);
+    let info = shop.show(0);
+    assert_eq!(info, stored.info(0, shop.clock.wall), "what is answered is what is written");
+    assert_eq!((info.status, info.held), (InvoiceStatus::Paid, None));
+    assert_eq!(info.paid.map(|paid| (paid.preimage.0, paid.amount_received_msat)), Some((preimage, Msat(6))));
+}
+
+#[test]
+fn what_is_cancelled_stays_so() {
+    let mut shop = Shop::holding();
+    shop.invoices.wait_one(RequestId(1), 0).expect("there is room");
+    let (stored, replies) = shop.invoices.cancel(&mut shop.rows, shop.clock, hash(0));
+    shop.audit();
+    assert_eq!((who(&replies), code(&replies[0].1)), (vec![1], 903));
+    assert_eq!(stored.info(0, shop.clock.wall).status, InvoiceStatus::Cancelled);
+    shop.invoices = shop.restored();
+    assert_eq!(shop.show(0).status, InvoiceStatus::Cancelled);
+    assert!(shop.invoices.open(hash(0)).is_none() && shop.invoices.held().next().is_none());
+    shop.delete(0);
+    assert_eq!(shop.read(0), None);
+    assert_eq!(shop.create(hold(0)), Ok(1), "its label and its hash are free again");
+    shop.pass(4_000_000);
+    assert_eq!(shop.show(0).status, InvoiceStatus::Expired, "for which nobody paid");
+}
+
+#[test]
+fn an_invoice_of_the_time_before_is_read() {
+    let InvoiceRow { label, description, payment_hash, payment_secret, amount, .. } = row(3);
+    let Proof::Ours(preimage) = row(3).proof else { panic!("such are the others") };
+    let (expires_at_s, min_final_cltv_expiry_delta) = (row(3).expires_at_s, 18);
+    let bolt11 = String::new();
+    let old = rows::InvoiceRowV1 {
+        label,
+        description,
+        payment_hash,
+        payment_secret,
+        preimage,
+        amount,
+        expires_at_s,
+        min_final_cltv_expiry_delta,
+        bolt11,
+    };
+    let mut value = vec![1];
+    crate::store::encode_into(&old, &mut value);
+    assert_eq!(Row { table: Table::Invoice, key: &[], value: &value }.decode::<InvoiceRow>(), Ok(row(3)));
+    value[0] = 3;
+    assert!(Row { table: Table::Invoice, key: &[], value: &value }.decode::<InvoiceRow>().is_err());
 }
 
 #[test]

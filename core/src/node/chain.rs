@@ -108,6 +108,7 @@ impl Node {
             htlc_msat: part.amount,
             height: node.chain.height(),
         });
+        self.give_back_overdue(io, tip.height);
         let there = self.block_waiters.iter().filter(|(_, height)| **height <= tip.height);
         for request in there.map(|(request, _)| *request).collect::<Vec<_>>() {
             self.block_waiters.remove(&request);
@@ -177,7 +178,16 @@ impl Node {
             io.note(Level::Info, "chain", format_args!("in step with the chain at block {height}"));
             // What is broadcast a second time may have gone well the first time.
             self.fresh_fundings.clear();
-            self.wallet.rebroadcast(io.out);
+            self.rebroadcast(io);
+        }
+    }
+
+    /// Says once more what may have been lost, or refused for a price that has fallen since: closes and the wallet's.
+    fn rebroadcast(&mut self, io: &mut Io<'_>) {
+        self.wallet.rebroadcast(io.out);
+        let keys: Vec<ChannelKey> = self.channels.keys().copied().collect();
+        for key in keys {
+            self.with_channel(io, key, |channel, cx| channel.rebroadcast(cx));
         }
     }
 
@@ -187,7 +197,11 @@ impl Node {
             return self.on_no_estimates(io, feerates);
         }
         self.chain.fallback = None;
+        let minimum = self.chain.feerates.map(|feerates| feerates.mempool_minimum);
         self.chain.feerates = Some(feerates);
+        if minimum.is_some_and(|minimum| minimum > feerates.mempool_minimum) {
+            self.rebroadcast(io);
+        }
         let keys: Vec<ChannelKey> = self.channels.keys().copied().collect();
         for key in keys {
             self.with_channel(io, key, |channel, cx| channel.follow_feerates(cx));
@@ -216,6 +230,9 @@ impl Node {
     }
 
     pub(super) fn on_backend(&mut self, io: &mut Io<'_>, backend: Backend) {
+        if matches!(backend, Backend::Down { .. }) && is_active(Mutation::BackendTroubleHidden) {
+            return;
+        }
         if backend != self.chain.backend {
             match &backend {
                 Backend::Down { reason } => {

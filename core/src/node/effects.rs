@@ -72,9 +72,13 @@ impl Node {
             Effect::MutualClose { channel, .. } => self.on_mutual_close(io, channel),
             Effect::ForceClose { channel, reason, txid } => {
                 io.note(Level::Warn, "channel", format_args!("channel {channel} goes on chain by {txid}: {reason}"));
+                self.give_back_with(io, channel);
                 self.answer_close(io, channel, false);
             }
-            Effect::Spent { channel, .. } => self.answer_close_seen(io, channel),
+            Effect::Spent { channel, .. } => {
+                self.give_back_with(io, channel);
+                self.answer_close_seen(io, channel);
+            }
             Effect::SpendableOutput { channel, spendable } => self.on_spendable(io, channel, spendable),
             Effect::Closed { channel, reason } => self.on_closed(io, channel, &reason),
         }
@@ -149,6 +153,7 @@ impl Node {
     fn on_closed(&mut self, io: &mut Io<'_>, key: ChannelKey, reason: &str) {
         let Some(channel) = self.channels.remove(&key) else { return };
         let peer = channel.peer();
+        self.give_back_with(io, key);
         io.note_peer(Level::Info, "channel", peer, format_args!("channel {} is over: {reason}", channel.id()));
         self.store_closed(io, &channel, reason);
         self.index.by_id.remove(&channel.id());

@@ -141,9 +141,13 @@ impl Node {
         let (Some(invoice), Some(data)) = (self.invoices.open(arrival.payment_hash), last.payment_data) else {
             return self.refuse(io, arrival, &details);
         };
-        if invoice.payment_secret != data.payment_secret || invoice.expires_at_s <= io.clock.wall.unix_s() {
+        // What waits for a client's word does not expire with its invoice.
+        let may_come =
+            invoice.expires_at_s > io.clock.wall.unix_s() || self.incoming.accepted(arrival.payment_hash).is_some();
+        if invoice.payment_secret != data.payment_secret || !may_come {
             return self.refuse(io, arrival, &details);
         }
+        let is_hold = invoice.proof.is_hold();
         let terms = InvoiceTerms { amount: invoice.amount, final_cltv_delta: invoice.min_final_cltv_expiry_delta };
         let part = HeldPart {
             channel: arrival.channel,
@@ -159,7 +163,9 @@ impl Node {
         let deadline = io.clock.mono.plus_ms(u64::from(self.config.mpp_timeout_s) * 1000);
         match self.incoming.part(arrival.payment_hash, part, said, terms, self.chain.height(), deadline) {
             Verdict::Hold => {}
+            Verdict::Whole if is_hold => self.accept(io, arrival.payment_hash, vec![part], part.amount),
             Verdict::Whole => self.claim(io, arrival.payment_hash, &[part], part.amount),
+            Verdict::Claim { parts, received } if is_hold => self.accept(io, arrival.payment_hash, parts, received),
             Verdict::Claim { parts, received } => self.claim(io, arrival.payment_hash, &parts, received),
             Verdict::Refuse(refused) => {
                 let failure = match refused {
@@ -176,12 +182,9 @@ impl Node {
 
     /// The invoice and the removal of every part are written in one turn: claimed are all parts or none.
     fn claim(&mut self, io: &mut Io<'_>, payment_hash: PaymentHash, parts: &[HeldPart], received: Msat) {
-        let (preimage, replies) = self.invoices.paid(io.out, io.clock, payment_hash, received);
-        let claimed = if is_active(Mutation::OnePartClaimed) { &parts[..1] } else { parts };
-        for part in claimed {
-            let done = self.with_channel(io, part.channel, |channel, cx| channel.fulfill_htlc(cx, part.id, preimage));
-            assert_eq!(done, Some(Ok(())), "a part that is held is live on its channel");
-        }
+        let (paid, replies) = self.invoices.paid(io.out, io.clock, payment_hash, received);
+        let preimage = paid.row.proof.preimage().expect("only hold invoices have one that we do not know");
+        self.fulfil_parts(io, parts, preimage);
         io.note(
             Level::Info,
             "payment",
@@ -189,6 +192,15 @@ impl Node {
         );
         for (request, result) in replies {
             io.reply(request, result);
+        }
+    }
+
+    /// Hands the preimage to every part of a payment.
+    pub(super) fn fulfil_parts(&mut self, io: &mut Io<'_>, parts: &[HeldPart], preimage: Preimage) {
+        let claimed = if is_active(Mutation::OnePartClaimed) { &parts[..1] } else { parts };
+        for part in claimed {
+            let done = self.with_channel(io, part.channel, |channel, cx| channel.fulfill_htlc(cx, part.id, preimage));
+            assert_eq!(done, Some(Ok(())), "a part that is held is live on its channel");
         }
     }
 

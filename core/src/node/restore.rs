@@ -179,7 +179,12 @@ impl Gathered {
                 self.next_forward_update = self.next_forward_update.max(next(Changes::ForwardUpdated));
             }
             Table::Peer => self.peers.push((NodeId(row.key_array()?), row.decode()?)),
-            Table::Invoice | Table::InvoiceEnd | Table::InvoiceLabel | Table::InvoiceHash | Table::InvoicePaid => {
+            Table::Invoice
+            | Table::InvoiceEnd
+            | Table::InvoiceLabel
+            | Table::InvoiceHash
+            | Table::InvoicePaid
+            | Table::InvoiceHold => {
                 invoices.take(row)?;
             }
             Table::Utxo | Table::Transaction | Table::Address => wallet.take(row)?,
@@ -231,6 +236,12 @@ impl Node {
         for (index, row) in gathered.forwards {
             forwards.begin((row.in_channel, row.in_htlc), Open { index, row: Box::new(row) });
         }
+        let mut incoming = Incoming::default();
+        if !is_active(Mutation::AcceptedForgotten) {
+            for (payment_hash, parts) in invoices.held() {
+                incoming.accept(payment_hash, parts.to_vec());
+            }
+        }
         let mut node = Node {
             id,
             channel_config: channel_config(&config, id),
@@ -244,7 +255,7 @@ impl Node {
             holds: gathered.holds,
             next_channel: gathered.facts.next_channel,
             outgoing,
-            incoming: Incoming::default(),
+            incoming,
             forwards,
             replays: gathered.replays,
             old_policies: BTreeMap::new(),

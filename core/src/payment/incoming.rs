@@ -1,13 +1,16 @@
 //! Payments to us: parts are held until their sum is there, then all are claimed in one turn, or none is.
 //!
 //! Nothing of this is in rows. A part that is held is an HTLC of its channel, and a restart hands every such HTLC in
-//! again; a claim is written with each HTLC's removal, so it is known for all parts or for none.
+//! again; a claim is written with each HTLC's removal, so it is known for all parts or for none. Only that the payment
+//! of a hold invoice was whole is a row of that invoice: from then on its parts stand and fall together, and no part
+//! of it is judged again.
 
 use std::collections::BTreeMap;
 
 use crate::amount::Msat;
 use crate::clock::Mono;
 use crate::ids::{BlockHeight, ChannelKey, HtlcId, PaymentHash};
+use crate::limits::FULFILLED_DEADLINE_BLOCKS;
 use crate::timer::Timers;
 
 /// One HTLC that is held.
@@ -36,10 +39,18 @@ impl Set {
     }
 }
 
-/// All payments to us that are not complete.
+/// At this height parts that are held whole go back: with fewer blocks left a claim could not be carried through.
+pub fn settle_before(parts: &[HeldPart]) -> Option<BlockHeight> {
+    let first = parts.iter().map(|part| part.cltv_expiry).min()?;
+    Some(BlockHeight(first.saturating_sub(FULFILLED_DEADLINE_BLOCKS)))
+}
+
+/// All payments to us that are not complete, and those that wait for a client's word.
 #[derive(Debug, Default, bincode::Encode, bincode::Decode)]
 pub struct Incoming {
     sets: BTreeMap<PaymentHash, Set>,
+    /// Whole payments of hold invoices.
+    accepted: BTreeMap<PaymentHash, Vec<HeldPart>>,
     timers: Timers<PaymentHash>,
 }
 
@@ -77,11 +88,11 @@ pub enum Refused {
 /// What becomes of a part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// More is to come.
+    /// More is to come, or the part is one of a payment that waits for a client's word.
     Hold,
-    /// This part is all of it: claim it.
+    /// This part is all of it: the same as [`Verdict::Claim`] with it alone.
     Whole,
-    /// The sum is there: claim all of these.
+    /// The sum is there: claim all of these, or [`Incoming::accept`] them.
     Claim {
         /// Every part.
         parts: Vec<HeldPart>,
@@ -124,6 +135,10 @@ impl Incoming {
         height: BlockHeight,
         deadline: Mono,
     ) -> Verdict {
+        if let Some(parts) = self.accepted.get(&payment_hash) {
+            let is_known = parts.iter().any(|held| (held.channel, held.id) == (part.channel, part.id));
+            return if is_known { Verdict::Hold } else { Verdict::Refuse(Refused::Details) };
+        }
         if let Err(refused) = check(&part, &terms, &invoice, height) {
             return Verdict::Refuse(refused);
         }
@@ -150,14 +165,36 @@ impl Incoming {
         Verdict::Claim { received: set.received(), parts: set.parts }
     }
 
-    /// How many payments wait for more parts.
+    /// These parts are a whole payment, which waits for a client's word.
+    pub fn accept(&mut self, payment_hash: PaymentHash, parts: Vec<HeldPart>) {
+        self.accepted.insert(payment_hash, parts);
+    }
+
+    /// The parts of a payment that waits for a client's word.
+    pub fn accepted(&self, payment_hash: PaymentHash) -> Option<&[HeldPart]> {
+        self.accepted.get(&payment_hash).map(Vec::as_slice)
+    }
+
+    /// The payments that wait for a client's word and cannot any longer at this height.
+    pub fn overdue(&self, height: BlockHeight) -> Vec<PaymentHash> {
+        let late = |parts: &[HeldPart]| settle_before(parts).is_none_or(|before| before <= height);
+        self.accepted.iter().filter(|(_, parts)| late(parts)).map(|(payment_hash, _)| *payment_hash).collect()
+    }
+
+    /// The payments that wait for a client's word and have a part on this channel.
+    pub fn accepted_on(&self, channel: ChannelKey) -> Vec<PaymentHash> {
+        let on = |parts: &[HeldPart]| parts.iter().any(|part| part.channel == channel);
+        self.accepted.iter().filter(|(_, parts)| on(parts)).map(|(payment_hash, _)| *payment_hash).collect()
+    }
+
+    /// How many payments wait, for more parts or for a client's word.
     pub fn len(&self) -> usize {
-        self.sets.len()
+        self.sets.len() + self.accepted.len()
     }
 
     /// Is none of them waiting?
     pub fn is_empty(&self) -> bool {
-        self.sets.is_empty()
+        self.len() == 0
     }
 
     /// Takes one payment whose parts have not come in time (BOLT 4 `mpp_timeout`).
@@ -166,8 +203,12 @@ impl Incoming {
         self.sets.remove(&payment_hash).map(|set| set.parts)
     }
 
-    /// Takes the parts that are held for a hash, such as when its invoice expires or is deleted.
+    /// Takes the parts that are held for a hash, such as when its invoice expires or is deleted, is settled or
+    /// cancelled.
     pub fn take(&mut self, payment_hash: PaymentHash) -> Vec<HeldPart> {
+        if let Some(parts) = self.accepted.remove(&payment_hash) {
+            return parts;
+        }
         self.timers.clear(payment_hash);
         self.sets.remove(&payment_hash).map(|set| set.parts).unwrap_or_default()
     }
@@ -227,6 +268,26 @@ mod tests {
         let all = vec![part(0, 400), part(1, 600)];
         assert_eq!(offer(&mut incoming, 1, 600, 1_000), Verdict::Claim { parts: all, received: Msat(1_000) });
         assert_eq!(incoming.next_deadline(), None);
+    }
+
+    #[test]
+    fn a_payment_that_waits_for_a_word_takes_no_more_and_judges_nothing_again() {
+        let mut incoming = Incoming::default();
+        assert_eq!(offer(&mut incoming, 0, 1_000, 1_000), Verdict::Whole);
+        incoming.accept(HASH, vec![part(0, 1_000)]);
+        let again = |incoming: &mut Incoming, height| {
+            incoming.part(HASH, part(0, 1_000), terms(1_000, 1_000), INVOICE, BlockHeight(height), Mono(1))
+        };
+        assert_eq!(again(&mut incoming, 149), Verdict::Hold, "after a restart, though little time is left");
+        assert_eq!(offer(&mut incoming, 1, 1_000, 1_000), Verdict::Refuse(Refused::Details), "paid twice");
+        assert_eq!((incoming.len(), incoming.next_deadline()), (1, None), "patience has no end");
+        assert_eq!(incoming.take_expiring(BlockHeight(150)), vec![], "its parts go together");
+        assert_eq!(incoming.accepted_on(ChannelKey(1)), vec![HASH]);
+        assert_eq!(incoming.accepted_on(ChannelKey(2)), vec![]);
+        assert_eq!(incoming.overdue(BlockHeight(131)), vec![]);
+        assert_eq!(incoming.overdue(BlockHeight(132)), vec![HASH]);
+        assert_eq!(incoming.take(HASH), vec![part(0, 1_000)]);
+        assert!(incoming.is_empty());
     }
 
     #[test]

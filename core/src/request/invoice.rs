@@ -5,7 +5,7 @@ use bitcoin::{OutPoint, ScriptBuf};
 use super::Page;
 use crate::amount::Msat;
 use crate::clock::Wall;
-use crate::ids::{PaymentHash, PaymentSecret, Preimage, ShortChannelId};
+use crate::ids::{BlockHeight, PaymentHash, PaymentSecret, Preimage, ShortChannelId};
 
 /// Asks for a new invoice.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
@@ -21,14 +21,26 @@ pub struct CreateInvoice {
     /// Where it can be paid on chain.
     #[bincode(with_serde)]
     pub fallbacks: Vec<ScriptBuf>,
-    /// The proof of payment; `None`: one that nobody knows.
-    pub preimage: Option<Preimage>,
+    /// The proof of payment.
+    pub proof: WantedProof,
     /// Which unannounced channels to name in it.
     pub expose: ExposePrivate,
     /// Blocks that we want for the last hop.
     pub cltv: Option<u32>,
     /// Put only the description's hash into the invoice.
     pub description_hash_only: bool,
+}
+
+/// Which proof of payment an invoice has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub enum WantedProof {
+    /// One that nobody knows yet.
+    Fresh,
+    /// This one.
+    Preimage(Preimage),
+    /// One of which the client gives only the hash: whatever pays the invoice is held until the client settles it with
+    /// the preimage, or cancels it.
+    Hold(PaymentHash),
 }
 
 /// Which unannounced channels an invoice names.
@@ -85,6 +97,10 @@ pub enum InvoiceStatus {
     Paid,
     /// Can no longer be paid.
     Expired,
+    /// A hold invoice: the payment is here and waits to be settled or cancelled.
+    Accepted,
+    /// A hold invoice: nothing will be taken any more, and what was held went back.
+    Cancelled,
 }
 
 /// An invoice as clients see it.
@@ -108,8 +124,21 @@ pub struct InvoiceInfo {
     pub created_index: u64,
     /// Its number by last change, once it has changed.
     pub updated_index: Option<u64>,
+    /// What is held for it.
+    pub held: Option<InvoiceHeld>,
     /// How it was paid.
     pub paid: Option<InvoicePaid>,
+}
+
+/// What is held for a hold invoice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct InvoiceHeld {
+    /// How much came.
+    pub amount_received_msat: Msat,
+    /// When the last part of it came.
+    pub accepted_at: Wall,
+    /// At this height it goes back by itself.
+    pub settle_before: BlockHeight,
 }
 
 /// How an invoice was paid.

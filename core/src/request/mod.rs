@@ -16,7 +16,7 @@ pub mod wallet;
 pub use error::{ErrorData, RequestError};
 
 use crate::amount::Msat;
-use crate::ids::{BlockHeight, NodeId, ShortChannelId};
+use crate::ids::{BlockHeight, NodeId, PaymentHash, Preimage, ShortChannelId};
 
 /// A request of a control client. Each variant says which [`Response`] answers it.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
@@ -98,6 +98,16 @@ pub enum Request {
     WaitAnyInvoice(invoice::WaitAnyInvoice),
     /// Forget an invoice. [`Response::Invoice`].
     DelInvoice(invoice::DelInvoice),
+    /// Take what is held for the invoice of this preimage. [`Response::Invoice`].
+    SettleHoldInvoice {
+        /// The proof of payment.
+        preimage: Preimage,
+    },
+    /// Give back what is held for an invoice, and take nothing more. [`Response::Invoice`].
+    CancelHoldInvoice {
+        /// Which.
+        payment_hash: PaymentHash,
+    },
 
     /// Pay an invoice. [`Response::Paid`].
     Pay(Box<payment::Pay>),
@@ -188,7 +198,8 @@ pub enum Response {
     InvoiceCreated(Box<invoice::InvoiceCreated>),
     /// To [`Request::ListInvoices`].
     Invoices(Vec<invoice::InvoiceInfo>),
-    /// To [`Request::WaitInvoice`], [`Request::WaitAnyInvoice`] and [`Request::DelInvoice`].
+    /// To [`Request::WaitInvoice`], [`Request::WaitAnyInvoice`], [`Request::DelInvoice`],
+    /// [`Request::SettleHoldInvoice`] and [`Request::CancelHoldInvoice`].
     Invoice(Box<invoice::InvoiceInfo>),
     /// To [`Request::Pay`].
     Paid(payment::Paid),

@@ -1,5 +1,6 @@
 //! Stories of the loop around a toy, over real sockets. Each wait is for something that must happen.
 
+mod socks;
 mod toy;
 
 use std::io::{Read, Write};

@@ -9,6 +9,8 @@ pub(super) fn status_name(status: InvoiceStatus) -> &'static str {
         InvoiceStatus::Unpaid => "unpaid",
         InvoiceStatus::Paid => "paid",
         InvoiceStatus::Expired => "expired",
+        InvoiceStatus::Accepted => "accepted",
+        InvoiceStatus::Cancelled => "cancelled",
     }
 }
 
@@ -44,6 +46,11 @@ pub(super) fn info(invoice: &InvoiceInfo, object: &mut Object<'_>) {
     object.put("payment_hash", invoice.payment_hash);
     object.put_some("amount_msat", invoice.amount_msat);
     object.put("status", status_name(invoice.status));
+    if let Some(held) = &invoice.held {
+        object.put("amount_received_msat", held.amount_received_msat);
+        object.put("accepted_at", held.accepted_at.unix_s());
+        object.put("settle_before_height", held.settle_before);
+    }
     if let Some(paid) = &invoice.paid {
         object.put("pay_index", paid.pay_index);
         object.put("amount_received_msat", paid.amount_received_msat);

@@ -7,7 +7,7 @@ use leyden_core::event::NetAddr;
 use leyden_core::ids::{BlockHeight, ChannelId, HtlcId, NodeId, PaymentHash, Preimage, ShortChannelId};
 use leyden_core::request::channel::{ChannelState, HtlcInfo, HtlcProgress, HtlcStage, PeerChannel, Traffic};
 use leyden_core::request::error::PaymentFailure;
-use leyden_core::request::invoice::{InvoiceInfo, InvoicePaid, InvoiceStatus};
+use leyden_core::request::invoice::{InvoiceHeld, InvoiceInfo, InvoicePaid, InvoiceStatus};
 use leyden_core::request::node::{FeerateEstimate, FeerateStyle, FeeratesInfo, NodeInfo, OurFeatures};
 use leyden_core::request::payment::{ForwardInfo, ForwardStatus, XPaid};
 use leyden_core::request::wallet::{Addresses, Funds, FundsOutput, OutputStatus};
@@ -94,6 +94,7 @@ fn a_paid_invoice() {
         bolt11: Some("lnbcrt1".into()),
         created_index: 4,
         updated_index: Some(2),
+        held: None,
         paid: Some(InvoicePaid {
             pay_index: 2,
             amount_received_msat: Msat(5),
@@ -107,6 +108,24 @@ fn a_paid_invoice() {
         r#"{{"label":"tea \"1\"","bolt11":"lnbcrt1","payment_hash":"{hash}","status":"paid","pay_index":2,"amount_received_msat":5,"paid_at":1700000000,"payment_preimage":"{preimage}","description":"two\nlines","expires_at":1700000600,"created_index":4,"updated_index":2}}"#
     );
     assert_eq!(text(&Response::Invoice(Box::new(invoice.clone()))), entry);
+    let held = InvoiceHeld {
+        amount_received_msat: Msat(5),
+        accepted_at: Wall(1_700_000_000_999),
+        settle_before: BlockHeight(300),
+    };
+    let accepted = InvoiceInfo {
+        status: InvoiceStatus::Accepted,
+        held: Some(held),
+        paid: None,
+        updated_index: None,
+        ..invoice.clone()
+    };
+    assert_eq!(
+        text(&Response::Invoice(Box::new(accepted))),
+        format!(
+            r#"{{"label":"tea \"1\"","bolt11":"lnbcrt1","payment_hash":"{hash}","status":"accepted","amount_received_msat":5,"accepted_at":1700000000,"settle_before_height":300,"description":"two\nlines","expires_at":1700000600,"created_index":4}}"#
+        )
+    );
     assert_eq!(text(&Response::Invoices(vec![invoice])), format!(r#"{{"invoices":[{entry}]}}"#));
     assert_eq!(text(&Response::Invoices(Vec::new())), r#"{"invoices":[]}"#);
 }

@@ -86,11 +86,9 @@ fn close(args: &Args<'_>, view: &View) -> Outcome {
         let feerate = |i: usize| FeerateChoice::read(&Token::new(items.get(i)?)?);
         if items.len() == 2 { feerate(0).zip(feerate(1)) } else { None }
     })?;
-    // Core Lightning's default: two days, and zero means never.
-    const TIMEOUT_S: u64 = 48 * 60 * 60;
     Ok(Request::Close(Box::new(Close {
         channel: args.need("id")?,
-        unilateral_timeout_s: Some(args.or("unilateraltimeout", TIMEOUT_S)?).filter(|seconds| *seconds > 0),
+        unilateral_timeout_s: args.get("unilateraltimeout")?,
         destination: args.get_as("destination", &address_expected(network), |token| script(token, network))?,
         fee_range,
     }))

@@ -4,7 +4,7 @@ use leyden_core::amount::Msat;
 use leyden_core::ids::ShortChannelId;
 use leyden_core::request::Request;
 use leyden_core::request::invoice::{
-    CreateInvoice, DelInvoice, ExposePrivate, InvoiceFilter, InvoiceStatus, ListInvoices, WaitAnyInvoice,
+    CreateInvoice, DelInvoice, ExposePrivate, InvoiceFilter, InvoiceStatus, ListInvoices, WaitAnyInvoice, WantedProof,
 };
 
 use super::{Method, Outcome};
@@ -45,9 +45,37 @@ pub(super) const METHODS: &[Method] = &[
         summary: "Forget an invoice, or its description",
         run: delinvoice,
     },
+    Method {
+        name: "holdinvoice",
+        usage: "amount_msat label description payment_hash [expiry] [fallbacks] [exposeprivatechannels] [cltv] \
+                [deschashonly]",
+        summary: "Make an invoice whose payment is held until it is settled or cancelled",
+        run: holdinvoice,
+    },
+    Method {
+        name: "settleholdinvoice",
+        usage: "preimage",
+        summary: "Take what is held for the invoice of this preimage",
+        run: |args, _| Ok(Request::SettleHoldInvoice { preimage: args.need("preimage")? }.into()),
+    },
+    Method {
+        name: "cancelholdinvoice",
+        usage: "payment_hash",
+        summary: "Give back what is held for an invoice, and take nothing more for it",
+        run: |args, _| Ok(Request::CancelHoldInvoice { payment_hash: args.need("payment_hash")? }.into()),
+    },
 ];
 
 fn invoice(args: &Args<'_>, view: &View) -> Outcome {
+    let proof = args.get("preimage")?.map_or(WantedProof::Fresh, WantedProof::Preimage);
+    create(args, view, proof)
+}
+
+fn holdinvoice(args: &Args<'_>, view: &View) -> Outcome {
+    create(args, view, WantedProof::Hold(args.need("payment_hash")?))
+}
+
+fn create(args: &Args<'_>, view: &View, proof: WantedProof) -> Outcome {
     let amount_msat =
         args.need_as("amount_msat", "a millisatoshi amount above zero, or 'any'", |token| match token.scalar()? {
             "any" => Some(None),
@@ -74,7 +102,7 @@ fn invoice(args: &Args<'_>, view: &View) -> Outcome {
         description: args.need("description")?,
         expiry_s: args.or("expiry", EXPIRY_S)?,
         fallbacks: fallbacks.unwrap_or_default(),
-        preimage: args.get("preimage")?,
+        proof,
         expose: expose.unwrap_or(ExposePrivate::Auto),
         cltv: args.get("cltv")?,
         description_hash_only: args.or("deschashonly", false)?,
@@ -101,12 +129,14 @@ fn waitanyinvoice(args: &Args<'_>, _: &View) -> Outcome {
 }
 
 fn delinvoice(args: &Args<'_>, _: &View) -> Outcome {
-    let status = args.need_as("status", "'paid', 'unpaid' or 'expired'", |token| match token.scalar()? {
-        "unpaid" => Some(InvoiceStatus::Unpaid),
-        "paid" => Some(InvoiceStatus::Paid),
-        "expired" => Some(InvoiceStatus::Expired),
-        _ => None,
-    })?;
+    let status =
+        args.need_as("status", "'paid', 'unpaid', 'expired' or 'cancelled'", |token| match token.scalar()? {
+            "unpaid" => Some(InvoiceStatus::Unpaid),
+            "paid" => Some(InvoiceStatus::Paid),
+            "expired" => Some(InvoiceStatus::Expired),
+            "cancelled" => Some(InvoiceStatus::Cancelled),
+            _ => None,
+        })?;
     let description_only = args.or("desconly", false)?;
     Ok(Request::DelInvoice(DelInvoice { label: args.need("label")?, status, description_only }).into())
 }

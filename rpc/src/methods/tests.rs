@@ -1,7 +1,7 @@
 use leyden_core::amount::{Msat, Sat};
 use leyden_core::config::Network;
 use leyden_core::event::NetAddr;
-use leyden_core::request::invoice::{ExposePrivate, InvoiceFilter, ListInvoices, WaitAnyInvoice};
+use leyden_core::request::invoice::{ExposePrivate, InvoiceFilter, ListInvoices, WaitAnyInvoice, WantedProof};
 use leyden_core::request::payment::FeeLimit;
 use leyden_core::request::peer::Connect;
 use leyden_core::request::{AmountOrAll, FeerateChoice, ListIndex, Page};
@@ -220,6 +220,9 @@ fn what_clients_send_is_understood() {
     }
 
     // A label that is a number is a text all the same.
+    let hold = format!(r#"{{"amount_msat":"any","label":"x","description":"d","payment_hash":"{HASH}","cltv":80}}"#);
+    let Request::Invoice(invoice) = ask("holdinvoice", &hold) else { panic!("it asks for an invoice") };
+    assert!(matches!(invoice.proof, WantedProof::Hold(_)) && invoice.cltv == Some(80));
     let Request::Invoice(invoice) = ask("invoice", r#"["0.1btc", 17, "caf\u00e9", null, null, null, false]"#) else {
         panic!()
     };

@@ -43,6 +43,7 @@ fn invoice(label: &str) -> InvoiceInfo {
         bolt11: None,
         created_index: 1,
         updated_index: None,
+        held: None,
         paid: None,
     }
 }

@@ -73,6 +73,19 @@ impl Chain {
         self.mine_block(&Fill::Exactly(txs.to_vec()))
     }
 
+    /// Mines a block that is as heavy as blocks may be, most of it one item of a witness: nobody relays such a
+    /// transaction, and consensus forbids it not (an output of a version that nobody knows can be spent by anything).
+    pub fn mine_giant(&mut self) {
+        const WITNESS_BYTES: usize = 3_900_000;
+        const UNKNOWN_VERSION: [u8; 4] = [0x60, 0x02, 0x4e, 0x73];
+        let source = self.gift(ScriptBuf::from_bytes(UNKNOWN_VERSION.to_vec()), Sat(100_000));
+        self.mine();
+        let witness = Witness::from_slice(&[vec![0x5a; WITNESS_BYTES]]);
+        let output = TxOut { value: Amount::from_sat(10_000), script_pubkey: anyone_can_spend() };
+        let giant = transaction(vec![(source, witness)], vec![output]);
+        self.mine_exactly(&[giant]).expect("whoever mines may put it into a block");
+    }
+
     /// Takes so many blocks back as a transaction is deep and mines another one in its place, in a branch that is one
     /// block longer.
     pub fn double_spend(&mut self, victim: &Txid, instead: &Transaction) -> Result<super::Reorg, Refused> {

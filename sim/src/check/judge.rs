@@ -109,6 +109,9 @@ fn terminal(node: NodeIndex, own: &Books, found: &mut Vec<(&'static str, NodeInd
         let text = format!("{} forwards are open, and no channel holds an HTLC", own.forwards_open);
         found.push(("O5 liveness", node, text));
     }
+    for held in own.invoices.iter().filter(|invoice| invoice.status == InvoiceStatus::Accepted) {
+        found.push(("O5 liveness", node, format!("invoice {} is neither settled nor cancelled", held.payment_hash)));
+    }
     let census = own.channels.iter().filter(|channel| channel.state == ChannelState::ShuttingDown);
     for channel in census.filter(|channel| channel.htlcs.is_empty()) {
         found.push(("O5 liveness", node, format!("{} does not finish its closing", channel.channel_id)));

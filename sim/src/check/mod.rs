@@ -15,6 +15,7 @@ use leyden_core::command::Level;
 pub(crate) use judge::{judge, judge_deadlines};
 
 use self::wire::Talk;
+pub(crate) use self::wire::is_commitment;
 use self::words::Words;
 use crate::net::NodeIndex;
 

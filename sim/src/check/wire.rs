@@ -62,7 +62,7 @@ fn pair(a: NodeIndex, b: NodeIndex) -> [NodeIndex; 2] {
 }
 
 /// BOLT 3: the marks of a commitment transaction.
-pub(super) fn is_commitment(tx: &Transaction) -> bool {
+pub(crate) fn is_commitment(tx: &Transaction) -> bool {
     let marked = tx.input.first().is_some_and(|input| input.sequence.0 >> 24 == 0x80);
     marked && tx.input.len() == 1 && tx.lock_time.to_consensus_u32() >> 24 == 0x20
 }

@@ -9,7 +9,7 @@ use leyden_core::ids::{ConnId, DialId, NodeId, RequestId};
 use leyden_core::node::{Boot, Node};
 use leyden_core::recording::{BUILD_ID, DigestSink, Digester, Header, Mismatch, RecordingSigner, Tape};
 use leyden_core::request::Request;
-use leyden_core::request::invoice::{CreateInvoice, ExposePrivate};
+use leyden_core::request::invoice::{CreateInvoice, ExposePrivate, WantedProof};
 use leyden_core::signer::{KeysSigner, Signer};
 
 use super::timeline::{Collector, Kind, merge};
@@ -98,7 +98,7 @@ fn invoice<'a>(label: &str) -> Option<Event<'a>> {
         description: "tea".to_owned(),
         expiry_s: 3_600,
         fallbacks: Vec::new(),
-        preimage: None,
+        proof: WantedProof::Fresh,
         expose: ExposePrivate::Auto,
         cltv: None,
         description_hash_only: false,

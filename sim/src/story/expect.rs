@@ -1,6 +1,7 @@
 //! What a story expects, held against the world.
 
 use leyden_core::request::channel::{ChannelState, PeerChannel};
+use leyden_core::request::invoice::{InvoiceFilter, InvoiceStatus, ListInvoices};
 use leyden_core::request::payment::PayStatus;
 use leyden_core::request::{Request, Response};
 
@@ -15,6 +16,10 @@ impl Telling<'_> {
             Expectation::Paid(name) => self.has_status(name, PayStatus::Complete),
             Expectation::Failed(name) => self.has_status(name, PayStatus::Failed),
             Expectation::Pending(name) => self.has_status(name, PayStatus::Pending),
+            Expectation::Status(name, wanted) => {
+                let found = self.invoice_status(name);
+                (found == Some(*wanted), format!("it is {found:?}"))
+            }
             Expectation::Usable(a, b, count) => {
                 let channels = self.channels_with(*a, *b);
                 let usable =
@@ -67,6 +72,18 @@ impl Telling<'_> {
                 let found = self.world.checks().cuts(*a, *b);
                 (count.holds(found), format!("it did so {found} times"))
             }
+            Expectation::Dials(a, b, count) => {
+                let before = self.dials.get(&(*a, *b)).copied().unwrap_or_default();
+                let found = self.world.dials(*a, *b) - before;
+                (count.holds(found), format!("it did so {found} times"))
+            }
+            Expectation::Warned(node, wanted) => {
+                let warning = match self.ask(*node, Request::Getinfo) {
+                    Some(Response::NodeInfo(info)) => info.warning_backend_sync.or(info.warning_node_sync),
+                    _ => None,
+                };
+                (warning.is_some() == *wanted, format!("it warns: {warning:?}"))
+            }
             Expectation::InStep(node) => {
                 let (tip, newest) = (self.world.node(*node).tip(), self.world.chain.tip());
                 (tip == Some(newest), format!("it stands at {tip:?}, the chain at {newest:?}"))
@@ -80,6 +97,15 @@ impl Telling<'_> {
         if !holds {
             let text = format!("expected {expectation:?}, but {found}");
             self.world.violate("expectation", 0, text);
+        }
+    }
+
+    fn invoice_status(&mut self, name: &str) -> Option<InvoiceStatus> {
+        let (_, to, _, invoice) = self.invoices.iter().find(|(known, ..)| known == name).cloned()?;
+        let list = ListInvoices { filter: InvoiceFilter::PaymentHash(invoice.payment_hash), page: Default::default() };
+        match self.ask(to, Request::ListInvoices(list)) {
+            Some(Response::Invoices(invoices)) => invoices.first().map(|invoice| invoice.status),
+            _ => None,
         }
     }
 

@@ -14,6 +14,7 @@ mod tests;
 
 use leyden_core::amount::{Msat, Sat};
 use leyden_core::request::channel::ChannelState;
+use leyden_core::request::invoice::InvoiceStatus;
 
 pub use run::{Outcome, run, run_recorded, states};
 pub(crate) use run::{Payment, Telling};
@@ -148,6 +149,19 @@ pub enum Step {
     Open(ChannelPlan),
     /// The first node asks to close all its channels with the second; alone after so many seconds, if any.
     Close(NodeIndex, NodeIndex, Option<u64>),
+    /// The same, with the lowest and the highest feerate that suit the first, in satoshi per 1,000 weight.
+    CloseBetween {
+        /// Who asks.
+        from: NodeIndex,
+        /// With whom.
+        with: NodeIndex,
+        /// The lowest feerate.
+        low: u32,
+        /// The highest.
+        high: u32,
+        /// Alone after so many seconds, if any.
+        alone_s: Option<u64>,
+    },
     /// Time passes.
     Wait(u64),
     /// Until nothing happens for ten seconds.
@@ -186,6 +200,14 @@ pub enum Step {
     LagChain(NodeIndex, u64),
     /// Its chain backend does not answer, or does again.
     ChainUp(NodeIndex, bool),
+    /// The proxy through which a node is connected, such as Tor, goes away, or comes back.
+    ProxyUp(NodeIndex, bool),
+    /// Its chain backend has no block from the next on, until it is up again.
+    ChainLacks(NodeIndex),
+    /// Other people fill the mempool: it takes nothing below this feerate, in satoshi per 1,000 weight.
+    MempoolMinimum(u32),
+    /// A block comes that is nearly all one witness.
+    Giant,
     /// Its clock is so many milliseconds ahead from now on.
     SkewClock(NodeIndex, i64),
     /// Its estimates are all this from now on, in satoshi per 1,000 weight.
@@ -217,6 +239,23 @@ pub enum Step {
         /// For how many seconds it can be paid.
         expiry_s: u64,
     },
+    /// Somebody makes an invoice of which only the story knows the preimage.
+    HoldInvoice {
+        /// What the story calls it.
+        name: String,
+        /// Who shall be paid.
+        to: NodeIndex,
+        /// How much.
+        amount: Msat,
+        /// For how many seconds it can be paid.
+        expiry_s: u64,
+        /// Blocks that the last hop gets.
+        cltv: u32,
+    },
+    /// Whoever made it settles it, or is told why that cannot be. Asked once more if the answer is lost in a crash.
+    Settle(String),
+    /// Whoever made it cancels it.
+    Cancel(String),
     /// Somebody pays an invoice of the story, or a part of it. A payment of that name begins.
     PayInvoice(String, NodeIndex, Option<Msat>),
     /// Something must be so, in the story as it is written.
@@ -234,6 +273,8 @@ pub enum Expectation {
     Failed(String),
     /// A payment is still under way.
     Pending(String),
+    /// An invoice of the story has this status, by the word of whoever made it.
+    Status(String, InvoiceStatus),
     /// Two have so many channels that carry payments.
     Usable(NodeIndex, NodeIndex, usize),
     /// Two have so many connections.
@@ -256,8 +297,12 @@ pub enum Expectation {
     Order(NodeIndex, NodeIndex, u16, u16),
     /// The first has ended so many connections with the second.
     Cuts(NodeIndex, NodeIndex, Count),
+    /// Since the story began the first has dialled the second so often.
+    Dials(NodeIndex, NodeIndex, Count),
     /// A node has taken in every block.
     InStep(NodeIndex),
+    /// Its `getinfo` warns of its chain backend, or does not.
+    Warned(NodeIndex, bool),
 }
 
 /// How many.
@@ -267,6 +312,8 @@ pub enum Count {
     Exactly(u64),
     /// So many or more.
     AtLeast(u64),
+    /// So many or fewer.
+    AtMost(u64),
 }
 
 impl Count {
@@ -275,6 +322,7 @@ impl Count {
         match self {
             Count::Exactly(wanted) => found == wanted,
             Count::AtLeast(wanted) => found >= wanted,
+            Count::AtMost(wanted) => found <= wanted,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use leyden_core::wire::MESSAGE_TYPES;
 
-use super::text::{KINDS, PLACES, POINTS, STATES, WHICH, name_of};
+use super::text::{KINDS, PLACES, POINTS, STATES, STATUSES, WHICH, name_of};
 use super::{ChannelPlan, Count, Expectation, NodeOption, Saying, Step, Story};
 use crate::net::{NodeIndex, Wire};
 use crate::world::{Act, Habit, Trigger};
@@ -18,6 +18,7 @@ impl fmt::Display for Count {
         match self {
             Count::Exactly(count) => write!(f, "{count}"),
             Count::AtLeast(count) => write!(f, "{count}+"),
+            Count::AtMost(count) => write!(f, "{count}-"),
         }
     }
 }
@@ -91,6 +92,10 @@ impl fmt::Display for Named<'_, Step> {
             Step::Open(channel) => write!(f, "open {}", Named(story, channel)),
             Step::Close(a, b, None) => write!(f, "close {} {}", name(a), name(b)),
             Step::Close(a, b, Some(seconds)) => write!(f, "close {} {} alone_after {seconds}s", name(a), name(b)),
+            Step::CloseBetween { from, with, low, high, alone_s } => {
+                write!(f, "close {} {} between {low} {high}", name(from), name(with))?;
+                alone_s.iter().try_for_each(|seconds| write!(f, " alone_after {seconds}s"))
+            }
             Step::Wait(ms) => write!(f, "wait {ms}ms"),
             Step::WaitQuiet => write!(f, "wait quiet"),
             Step::Mine(count) => write!(f, "mine {count}"),
@@ -113,6 +118,11 @@ impl fmt::Display for Named<'_, Step> {
             Step::LagChain(node, ms) => write!(f, "lag_chain {} {ms}ms", name(node)),
             Step::ChainUp(node, true) => write!(f, "chain_up {}", name(node)),
             Step::ChainUp(node, false) => write!(f, "chain_down {}", name(node)),
+            Step::ProxyUp(node, true) => write!(f, "proxy_up {}", name(node)),
+            Step::ProxyUp(node, false) => write!(f, "proxy_down {}", name(node)),
+            Step::ChainLacks(node) => write!(f, "chain_lacks {}", name(node)),
+            Step::MempoolMinimum(feerate_per_kw) => write!(f, "mempool_minimum {feerate_per_kw}"),
+            Step::Giant => write!(f, "giant"),
             Step::SkewClock(node, ms) => write!(f, "skew_clock {} {ms}", name(node)),
             Step::Feerate(node, feerate_per_kw) => write!(f, "feerate {} {feerate_per_kw}", name(node)),
             Step::Habit(node, habit, percent) => {
@@ -130,6 +140,11 @@ impl fmt::Display for Named<'_, Step> {
             Step::Invoice { name: called, to, amount, expiry_s } => {
                 write!(f, "invoice {called} {} {}msat expiry {expiry_s}s", name(to), amount.0)
             }
+            Step::HoldInvoice { name: called, to, amount, expiry_s, cltv } => {
+                write!(f, "hold_invoice {called} {} {}msat expiry {expiry_s}s cltv {cltv}", name(to), amount.0)
+            }
+            Step::Settle(called) => write!(f, "settle {called}"),
+            Step::Cancel(called) => write!(f, "cancel {called}"),
             Step::PayInvoice(called, from, None) => write!(f, "pay_invoice {called} {}", name(from)),
             Step::PayInvoice(called, from, Some(part)) => {
                 write!(f, "pay_invoice {called} {} part {}msat", name(from), part.0)
@@ -168,6 +183,7 @@ impl fmt::Display for Named<'_, Expectation> {
             Expectation::Paid(payment) => write!(f, "paid {payment}"),
             Expectation::Failed(payment) => write!(f, "failed {payment}"),
             Expectation::Pending(payment) => write!(f, "pending {payment}"),
+            Expectation::Status(invoice, status) => write!(f, "status {invoice} {}", name_of(&STATUSES, *status)),
             Expectation::Usable(a, b, count) => write!(f, "usable {} {} {count}", name(a), name(b)),
             Expectation::Connected(a, b, true) => write!(f, "connected {} {}", name(a), name(b)),
             Expectation::Connected(a, b, false) => write!(f, "apart {} {}", name(a), name(b)),
@@ -188,6 +204,9 @@ impl fmt::Display for Named<'_, Expectation> {
                 write!(f, "order {} {} {first} {second}", name(from), name(to))
             }
             Expectation::Cuts(a, b, count) => write!(f, "cuts {} {} {count}", name(a), name(b)),
+            Expectation::Dials(a, b, count) => write!(f, "dials {} {} {count}", name(a), name(b)),
+            Expectation::Warned(node, true) => write!(f, "warned {}", name(node)),
+            Expectation::Warned(node, false) => write!(f, "content {}", name(node)),
             Expectation::InStep(node) => write!(f, "in_step {}", name(node)),
             Expectation::Gains(node, msat) => write!(f, "gains {} {msat}", name(node)),
         }

@@ -4,12 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use leyden_core::amount::Msat;
-use leyden_core::ids::{ChannelId, PaymentHash, RequestId};
+use leyden_core::chain::Feerates;
+use leyden_core::ids::{ChannelId, PaymentHash, Preimage, RequestId};
 use leyden_core::request::channel::{ChannelName, Close};
-use leyden_core::request::invoice::{CreateInvoice, DelInvoice, ExposePrivate, InvoiceCreated, InvoiceStatus};
+use leyden_core::request::invoice::{
+    CreateInvoice, DelInvoice, ExposePrivate, InvoiceCreated, InvoiceStatus, WantedProof,
+};
 use leyden_core::request::payment::{FeeLimit, ListPays, Pay, PayStatus, RouteHop, SendPay};
 use leyden_core::request::peer::Disconnect;
-use leyden_core::request::{Request, Response};
+use leyden_core::request::{FeerateChoice, Request, Response};
 
 use super::setup::{self, Edge, channels_of, in_channels};
 use super::variants::Variant;
@@ -86,7 +89,11 @@ pub(crate) struct Telling<'a> {
     /// How many channels were opened or closed since.
     pub(crate) changes: u64,
     /// Invoices that the story has made: name, who made it, amount, and what it says.
-    invoices: Vec<(String, NodeIndex, Msat, InvoiceCreated)>,
+    /// How often nodes had dialled each other before the story began.
+    pub(super) dials: BTreeMap<(NodeIndex, NodeIndex), u64>,
+    pub(super) invoices: Vec<(String, NodeIndex, Msat, InvoiceCreated)>,
+    /// Of those whose payment is held: name, who made it, and what only the story knows.
+    holds: Vec<(String, NodeIndex, Preimage)>,
     edges: Vec<Edge>,
     labels: u64,
 }
@@ -201,6 +208,8 @@ impl<'a> Telling<'a> {
             _ => {}
         }
         world.checks().begin(story.closes_allowed);
+        let pairs = by_id.values().flat_map(|a| by_id.values().map(move |b| (*a, *b)));
+        let dials = pairs.map(|(a, b)| ((a, b), world.dials(a, b))).collect();
         Telling {
             story,
             world,
@@ -211,7 +220,9 @@ impl<'a> Telling<'a> {
             old_channels,
             pushed: vec![0; story.names.len()],
             changes: 0,
+            dials,
             invoices: Vec::new(),
+            holds: Vec::new(),
             edges,
             labels: 0,
         }
@@ -250,7 +261,10 @@ impl<'a> Telling<'a> {
                 let request = setup::fund(self.story, &self.world, channel);
                 self.tell(channel.from, request);
             }
-            Step::Close(a, b, alone) => self.close(*a, *b, *alone),
+            Step::Close(a, b, alone) => self.close(*a, *b, *alone, None),
+            Step::CloseBetween { from, with, low, high, alone_s } => {
+                self.close(*from, *with, *alone_s, Some((*low, *high)));
+            }
             Step::Wait(ms) => self.world.run_for_ms(*ms),
             Step::WaitQuiet => self.world.run_until_quiet(),
             Step::Mine(count) => {
@@ -285,9 +299,18 @@ impl<'a> Telling<'a> {
             Step::SlowStore(node, ms) => self.world.slow_store(*node, *ms),
             Step::LagChain(node, ms) => self.world.lag_chain(*node, *ms),
             Step::ChainUp(node, is_up) => self.world.chain_is_up(*node, *is_up),
+            Step::ProxyUp(node, is_up) => self.world.proxy_is_up(*node, *is_up),
+            Step::ChainLacks(node) => self.world.chain_lacks(*node),
+            Step::MempoolMinimum(feerate_per_kw) => self.world.crowd_mempool(*feerate_per_kw),
+            Step::Giant => {
+                self.world.mine_giant();
+                self.world.run_for_ms(BLOCK_MS);
+            }
             Step::SkewClock(node, ms) => self.world.skew_clock(*node, *ms),
             Step::Feerate(node, feerate_per_kw) => {
-                self.world.set_feerates(*node, setup::feerates(*feerate_per_kw));
+                let feerates = setup::feerates(*feerate_per_kw);
+                let mempool_minimum = self.world.mempool_minimum();
+                self.world.set_feerates(*node, Feerates { mempool_minimum, ..feerates });
             }
             Step::Habit(node, habit, percent) => self.world.takes_to(*node, *habit, *percent),
             Step::Inject(from, to, bytes) => self.world.inject(*from, *to, bytes.clone()),
@@ -310,6 +333,26 @@ impl<'a> Telling<'a> {
             Step::Invoice { name, to, amount, expiry_s } => {
                 if let Some((invoice, _)) = self.invoice(*to, *amount, *expiry_s) {
                     self.invoices.push((name.clone(), *to, *amount, invoice));
+                }
+            }
+            Step::HoldInvoice { name, to, amount, expiry_s, cltv } => {
+                let mut preimage = [0; 32];
+                preimage[..8].copy_from_slice(&self.labels.to_be_bytes());
+                let preimage = Preimage(preimage);
+                let proof = WantedProof::Hold(preimage.payment_hash());
+                if let Some((invoice, _)) = self.create(*to, *amount, *expiry_s, proof, Some(*cltv)) {
+                    self.invoices.push((name.clone(), *to, *amount, invoice));
+                    self.holds.push((name.clone(), *to, preimage));
+                }
+            }
+            Step::Settle(name) => {
+                if let Some((_, to, preimage)) = self.held(name) {
+                    self.ask_again(to, &Request::SettleHoldInvoice { preimage });
+                }
+            }
+            Step::Cancel(name) => {
+                if let Some((_, to, preimage)) = self.held(name) {
+                    self.ask_again(to, &Request::CancelHoldInvoice { payment_hash: preimage.payment_hash() });
                 }
             }
             Step::PayInvoice(name, from, part) => self.pay_invoice(name, *from, *part),
@@ -370,7 +413,33 @@ impl<'a> Telling<'a> {
         }
     }
 
+    /// A client that loses the answer over a crash asks once more.
+    fn ask_again(&mut self, node: NodeIndex, request: &Request) {
+        loop {
+            let life = self.world.life(node);
+            self.ask(node, request.clone());
+            if self.world.life(node) == life || self.world.is_off(node) || self.world.is_in_circles() {
+                return;
+            }
+        }
+    }
+
+    fn held(&self, name: &str) -> Option<(String, NodeIndex, Preimage)> {
+        self.holds.iter().find(|(known, ..)| known == name).cloned()
+    }
+
     fn invoice(&mut self, node: NodeIndex, amount: Msat, expiry_s: u64) -> Option<(InvoiceCreated, String)> {
+        self.create(node, amount, expiry_s, WantedProof::Fresh, None)
+    }
+
+    fn create(
+        &mut self,
+        node: NodeIndex,
+        amount: Msat,
+        expiry_s: u64,
+        proof: WantedProof,
+        cltv: Option<u32>,
+    ) -> Option<(InvoiceCreated, String)> {
         self.labels += 1;
         let label = format!("story {}", self.labels);
         let create = CreateInvoice {
@@ -379,9 +448,9 @@ impl<'a> Telling<'a> {
             description: "a story".to_owned(),
             expiry_s,
             fallbacks: Vec::new(),
-            preimage: None,
+            proof,
             expose: ExposePrivate::Auto,
-            cltv: None,
+            cltv,
             description_hash_only: false,
         };
         match self.ask(node, Request::Invoice(Box::new(create)))? {
@@ -478,7 +547,7 @@ impl<'a> Telling<'a> {
         Some(hops)
     }
 
-    fn close(&mut self, a: NodeIndex, b: NodeIndex, unilateral_timeout_s: Option<u64>) {
+    fn close(&mut self, a: NodeIndex, b: NodeIndex, unilateral_timeout_s: Option<u64>, range: Option<(u32, u32)>) {
         if self.world.is_off(a) {
             return;
         }
@@ -489,7 +558,8 @@ impl<'a> Telling<'a> {
                 self.world.checks().close_is_wanted();
             }
             let name = ChannelName::Id(channel.channel_id);
-            let close = Close { channel: name, unilateral_timeout_s, destination: None, fee_range: None };
+            let fee_range = range.map(|(low, high)| (FeerateChoice::PerKw(low), FeerateChoice::PerKw(high)));
+            let close = Close { channel: name, unilateral_timeout_s, destination: None, fee_range };
             self.tell(a, Request::Close(Box::new(close)));
         }
     }
@@ -497,10 +567,15 @@ impl<'a> Telling<'a> {
     /// Everything works again, and everybody gets the time to come to an end.
     fn heal(&mut self) {
         self.world.heal();
+        self.world.crowd_mempool(leyden_core::chain::FEERATE_FLOOR_PER_KW);
         for node in 0..self.story.names.len() {
             self.world.spare(node);
             self.world.chain_is_up(node, true);
             self.world.set_feerates(node, setup::feerates(leyden_core::chain::FEERATE_FLOOR_PER_KW));
+        }
+        // Whoever holds something for ever keeps it from its end.
+        for (_, to, preimage) in self.holds.clone() {
+            self.ask_again(to, &Request::CancelHoldInvoice { payment_hash: preimage.payment_hash() });
         }
         self.world.run_for_ms(HEALING_MS);
         for _ in 0..HEALING_BLOCKS {

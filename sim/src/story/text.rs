@@ -5,6 +5,7 @@ use std::fmt;
 
 use leyden_core::amount::{Msat, Sat};
 use leyden_core::request::channel::ChannelState;
+use leyden_core::request::invoice::InvoiceStatus;
 use leyden_core::wire::MESSAGE_TYPES;
 
 use super::{ChannelPlan, Count, Expectation, NodeOption, PayKind, Saying, Step, Story, Which};
@@ -50,6 +51,13 @@ pub(super) const STATES: [(ChannelState, &str); 10] = [
     (ChannelState::FundingSpendSeen, "funding_spend_seen"),
     (ChannelState::Onchain, "onchain"),
     (ChannelState::Closed, "closed"),
+];
+pub(super) const STATUSES: [(InvoiceStatus, &str); 5] = [
+    (InvoiceStatus::Unpaid, "unpaid"),
+    (InvoiceStatus::Paid, "paid"),
+    (InvoiceStatus::Expired, "expired"),
+    (InvoiceStatus::Accepted, "accepted"),
+    (InvoiceStatus::Cancelled, "cancelled"),
 ];
 pub(super) const KINDS: [(PayKind, &str); 4] =
     [(PayKind::Invoice, "pay"), (PayKind::Route, "route"), (PayKind::Probe, "probe"), (PayKind::Half, "half")];
@@ -99,6 +107,11 @@ pub fn keywords() -> Vec<&'static str> {
         "lag_chain",
         "chain_down",
         "chain_up",
+        "chain_lacks",
+        "proxy_down",
+        "proxy_up",
+        "mempool_minimum",
+        "giant",
         "skew_clock",
         "feerate",
         "habit",
@@ -111,6 +124,9 @@ pub fn keywords() -> Vec<&'static str> {
         "reindex",
         "invoice",
         "pay_invoice",
+        "hold_invoice",
+        "settle",
+        "cancel",
         "expect",
         "always",
         "cut",
@@ -125,6 +141,7 @@ pub fn keywords() -> Vec<&'static str> {
         "paid",
         "failed",
         "pending",
+        "status",
         "usable",
         "connected",
         "apart",
@@ -138,6 +155,9 @@ pub fn keywords() -> Vec<&'static str> {
         "order",
         "cuts",
         "in_step",
+        "warned",
+        "dials",
+        "content",
         "ping",
         "pong",
         "error",
@@ -152,6 +172,7 @@ pub fn keywords() -> Vec<&'static str> {
     all.extend(POINTS.map(|(_, name)| name));
     all.extend(PLACES.map(|(_, name)| name));
     all.extend(WHICH.map(|(_, name)| name));
+    all.extend(STATUSES.map(|(_, name)| name));
     all.extend(STATES.map(|(_, name)| name));
     all.extend(NodeOption::ALL.map(|(_, name)| name));
     all
@@ -238,9 +259,13 @@ impl<'a> Words<'a> {
 
     fn count(&mut self) -> Result<Count> {
         let word = self.next("how many")?;
-        let (digits, is_least) = word.strip_suffix('+').map_or((word, false), |digits| (digits, true));
-        let number = digits.parse().map_err(|_| format!("a count is like 3 or 3+, not `{word}`"))?;
-        Ok(if is_least { Count::AtLeast(number) } else { Count::Exactly(number) })
+        let count = |digits: &str, count: fn(u64) -> Count| digits.parse().map(count);
+        let found = match (word.strip_suffix('+'), word.strip_suffix('-')) {
+            (Some(digits), _) => count(digits, Count::AtLeast),
+            (_, Some(digits)) => count(digits, Count::AtMost),
+            _ => count(word, Count::Exactly),
+        };
+        found.map_err(|_| format!("a count is like 3, 3+ or 3-, not `{word}`"))
     }
 
     fn hex(&mut self) -> Result<Vec<u8>> {
@@ -343,13 +368,23 @@ fn step(word: &str, words: &mut Words<'_>) -> Result<Step> {
         "disconnect" => Step::Disconnect(words.node()?, words.node()?),
         "open" => Step::Open(channel(words)?),
         "close" => {
-            let (from, to) = (words.node()?, words.node()?);
-            let alone = match words.rest.next() {
+            let (from, with) = (words.node()?, words.node()?);
+            let range = match words.rest.clone().next() {
+                Some("between") => {
+                    words.expect("between")?;
+                    Some((words.number("the lowest feerate")?, words.number("the highest feerate")?))
+                }
+                _ => None,
+            };
+            let alone_s = match words.rest.next() {
                 None => None,
                 Some("alone_after") => Some(words.duration_ms()? / 1_000),
                 Some(other) => return Err(format!("`alone_after` is expected, not `{other}`")),
             };
-            Step::Close(from, to, alone)
+            match range {
+                None => Step::Close(from, with, alone_s),
+                Some((low, high)) => Step::CloseBetween { from, with, low, high, alone_s },
+            }
         }
         "wait" => match words.rest.clone().next() {
             Some("quiet") => {
@@ -384,6 +419,11 @@ fn step(word: &str, words: &mut Words<'_>) -> Result<Step> {
         "lag_chain" => Step::LagChain(words.node()?, words.duration_ms()?),
         "chain_down" => Step::ChainUp(words.node()?, false),
         "chain_up" => Step::ChainUp(words.node()?, true),
+        "proxy_down" => Step::ProxyUp(words.node()?, false),
+        "proxy_up" => Step::ProxyUp(words.node()?, true),
+        "chain_lacks" => Step::ChainLacks(words.node()?),
+        "mempool_minimum" => Step::MempoolMinimum(words.number("satoshi per 1,000 weight")?),
+        "giant" => Step::Giant,
         "skew_clock" => Step::SkewClock(words.node()?, words.number("milliseconds")?),
         "feerate" => Step::Feerate(words.node()?, words.number("satoshi per 1,000 weight")?),
         "habit" => {
@@ -409,6 +449,16 @@ fn step(word: &str, words: &mut Words<'_>) -> Result<Step> {
             words.expect("expiry")?;
             Step::Invoice { name, to, amount, expiry_s: words.duration_ms()? / 1_000 }
         }
+        "hold_invoice" => {
+            let name = words.next("the invoice's name")?.to_owned();
+            let (to, amount) = (words.node()?, words.amount()?);
+            words.expect("expiry")?;
+            let expiry_s = words.duration_ms()? / 1_000;
+            words.expect("cltv")?;
+            Step::HoldInvoice { name, to, amount, expiry_s, cltv: words.number("how many blocks")? }
+        }
+        "settle" => Step::Settle(words.next("the invoice's name")?.to_owned()),
+        "cancel" => Step::Cancel(words.next("the invoice's name")?.to_owned()),
         "pay_invoice" => {
             let (name, from) = (words.next("the invoice's name")?.to_owned(), words.node()?);
             let part = match words.rest.next() {
@@ -469,6 +519,12 @@ fn expectation(words: &mut Words<'_>) -> Result<Expectation> {
         "paid" => Expectation::Paid(words.next("a payment")?.to_owned()),
         "failed" => Expectation::Failed(words.next("a payment")?.to_owned()),
         "pending" => Expectation::Pending(words.next("a payment")?.to_owned()),
+        "status" => {
+            let name = words.next("an invoice")?.to_owned();
+            let word = words.next("a status")?;
+            let status = named(&STATUSES, word).ok_or_else(|| format!("no invoice can be `{word}`"))?;
+            Expectation::Status(name, status)
+        }
         "usable" => Expectation::Usable(words.node()?, words.node()?, words.number("how many channels")?),
         "connected" => Expectation::Connected(words.node()?, words.node()?, true),
         "apart" => Expectation::Connected(words.node()?, words.node()?, false),
@@ -489,6 +545,9 @@ fn expectation(words: &mut Words<'_>) -> Result<Expectation> {
             Expectation::Order(from, to, words.kind_of_message()?, words.kind_of_message()?)
         }
         "cuts" => Expectation::Cuts(words.node()?, words.node()?, words.count()?),
+        "dials" => Expectation::Dials(words.node()?, words.node()?, words.count()?),
+        "warned" => Expectation::Warned(words.node()?, true),
+        "content" => Expectation::Warned(words.node()?, false),
         "in_step" => Expectation::InStep(words.node()?),
         other => return Err(format!("nothing is known of `{other}`")),
     })

@@ -6,9 +6,14 @@ use leyden_core::ids::BlockHeight;
 use leyden_core::request::{Request, Response};
 
 use super::World;
-use super::node::Happening;
+use super::node::{Backend, Happening};
 use crate::chain::Fill;
 use crate::net::NodeIndex;
+
+/// What a node hears where its backend is silent.
+pub(super) const SILENT: &str = "the backend does not answer";
+/// What it hears where its backend has a block no more.
+const LACKING: &str = "Block not available (pruned data)";
 
 impl World {
     /// Mines blocks; each is taken in by everybody before the next.
@@ -24,6 +29,12 @@ impl World {
         for _ in 0..count {
             self.chain.mine();
         }
+        self.tell_chain();
+    }
+
+    /// Mines a block that is nearly all one transaction's witness.
+    pub fn mine_giant(&mut self) {
+        self.chain.mine_giant();
         self.tell_chain();
     }
 
@@ -61,27 +72,50 @@ impl World {
 
     /// What a backend tells a node that has just started.
     pub(super) fn begin_chain(&mut self, node: NodeIndex) {
-        self.push_chain(node, Happening::Up);
         let newest = self.chain.tip();
         let own = &mut self.nodes[node];
         own.view = own.node.tip();
         let feerates = own.feerates;
-        if own.view.is_none() {
-            own.view = Some(newest);
+        if own.backend == Backend::Silent {
+            return self.push_chain(node, Happening::Down(SILENT));
+        }
+        let is_first = own.view.is_none();
+        own.view.get_or_insert(newest);
+        self.push_chain(node, Happening::Up);
+        if is_first {
             self.push_chain(node, Happening::Begin(newest));
         }
         self.push_chain(node, Happening::Feerates(feerates));
         self.catch_up(node);
     }
 
-    /// Tells a node the way from the block that it stands at to the best one.
+    /// A backend that answers again.
+    pub(super) fn tell_all_of_chain(&mut self, node: NodeIndex) {
+        if self.nodes[node].is_off {
+            return;
+        }
+        self.push_chain(node, Happening::Up);
+        let feerates = self.nodes[node].feerates;
+        self.push_chain(node, Happening::Feerates(feerates));
+        self.catch_up(node);
+    }
+
+    /// Tells a node the way from the block that it stands at to the best one, as far as its backend knows it.
     fn catch_up(&mut self, node: NodeIndex) {
+        let backend = self.nodes[node].backend;
+        if backend == Backend::Silent {
+            return;
+        }
         let mut view = self.nodes[node].view.expect("a running node stands somewhere");
         while self.chain.block(view.height).is_none_or(|block| block.tip != view) {
             self.push_chain(node, Happening::Unblock(view));
             view = self.parent(view).expect("two chains meet at the first block");
         }
         for height in view.height.0 + 1..=self.chain.tip().height.0 {
+            if matches!(backend, Backend::Lacks(from) if height >= from) {
+                self.nodes[node].view = Some(view);
+                return self.push_chain(node, Happening::Down(LACKING));
+            }
             view = self.chain.block(BlockHeight(height)).expect("the chain has no holes").tip;
             self.push_chain(node, Happening::Block(view));
         }

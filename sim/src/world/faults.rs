@@ -1,10 +1,12 @@
 //! What may go wrong, as it is planned: the world carries it out where it comes up.
 
+use leyden_core::chain::Feerates;
 use leyden_core::event::Cut;
 use leyden_core::request::Request;
 
 use super::World;
-use super::node::Happening;
+use super::blocks::SILENT;
+use super::node::{Backend, Happening};
 use crate::net::{EndState, Link, NodeIndex};
 
 /// Where in a turn a node ends.
@@ -198,12 +200,31 @@ impl World {
         self.parted.remove(&(a.min(b), a.max(b)));
     }
 
+    /// The proxy through which a node is connected goes away, or comes back. While it is away all connections are lost,
+    /// the node's calls fail at once, and those of others when their patience is over.
+    pub fn proxy_is_up(&mut self, node: NodeIndex, is_up: bool) {
+        if is_up {
+            self.proxyless.remove(&node);
+            return;
+        }
+        for other in (0..self.nodes.len()).filter(|other| *other != node) {
+            self.cut(node, other);
+        }
+        self.proxyless.insert(node);
+    }
+
+    /// How often a node has dialled another so far.
+    pub fn dials(&self, node: NodeIndex, other: NodeIndex) -> u64 {
+        self.dials.get(&(node, other)).copied().unwrap_or_default()
+    }
+
     /// All that was parted may meet again, and bad habits are dropped; stalls, slow stores and late blocks end, and nothing
     /// waits to go wrong.
     pub fn heal(&mut self) {
         self.disarm();
         self.habits.clear();
         self.parted.clear();
+        self.proxyless.clear();
         let now_ms = self.now_ms;
         for link in self.links.values_mut() {
             link.stalled_until_ms = link.stalled_until_ms.min(now_ms);
@@ -291,14 +312,44 @@ impl World {
     }
 
     /// Its estimates from now on.
-    pub fn set_feerates(&mut self, node: NodeIndex, feerates: leyden_core::chain::Feerates) {
+    pub fn set_feerates(&mut self, node: NodeIndex, feerates: Feerates) {
         self.nodes[node].feerates = feerates;
-        self.push_chain(node, Happening::Feerates(feerates));
+        if self.nodes[node].backend != Backend::Silent {
+            self.push_chain(node, Happening::Feerates(feerates));
+        }
     }
 
-    /// Its chain backend answers no more, or again.
+    /// Its chain backend answers no more, or again, and then has all blocks.
     pub fn chain_is_up(&mut self, node: NodeIndex, is_up: bool) {
-        self.push_chain(node, if is_up { Happening::Up } else { Happening::Down });
+        self.nodes[node].backend = if is_up { Backend::Answers } else { Backend::Silent };
+        if is_up {
+            self.tell_all_of_chain(node);
+        } else {
+            self.push_chain(node, Happening::Down(SILENT));
+        }
+    }
+
+    /// From the next block on its backend has none, until [`World::chain_is_up`] says that it does: they were pruned
+    /// away, or the disk has lost them.
+    pub fn chain_lacks(&mut self, node: NodeIndex) {
+        self.nodes[node].backend = Backend::Lacks(self.chain.tip().height.0 + 1);
+    }
+
+    /// Other people's transactions fill the mempool: it takes nothing below this feerate, in satoshi per 1,000 weight,
+    /// and everybody's backend says so.
+    pub fn crowd_mempool(&mut self, feerate_per_kw: u32) {
+        self.is_crowded = feerate_per_kw > leyden_core::chain::FEERATE_FLOOR_PER_KW;
+        self.chain.set_mempool_minimum(if self.is_crowded { feerate_per_kw } else { 0 });
+        for node in 0..self.nodes.len() {
+            let mempool_minimum = feerate_per_kw.max(leyden_core::chain::FEERATE_FLOOR_PER_KW);
+            let feerates = Feerates { mempool_minimum, ..self.nodes[node].feerates };
+            self.set_feerates(node, feerates);
+        }
+    }
+
+    /// What the mempool takes at least, as backends tell it.
+    pub fn mempool_minimum(&self) -> u32 {
+        self.chain.feerates().mempool_minimum
     }
 
     /// Gives a request to a node and does not wait for the answer.

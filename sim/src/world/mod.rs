@@ -91,6 +91,10 @@ pub struct World {
     links: BTreeMap<u32, Link>,
     next_link: u32,
     parted: BTreeSet<(NodeIndex, NodeIndex)>,
+    /// Nodes whose proxy is away: they reach nobody, and nobody reaches them.
+    proxyless: BTreeSet<NodeIndex>,
+    /// How often a node has dialled another.
+    dials: BTreeMap<(NodeIndex, NodeIndex), u64>,
     triggers: Vec<faults::Armed>,
     habits: BTreeMap<NodeIndex, adversary::Character>,
     replies: BTreeMap<RequestId, Reply>,
@@ -99,6 +103,8 @@ pub struct World {
     observed: bool,
     /// It has taken more turns than the story can need: nothing happens any more.
     is_in_circles: bool,
+    /// Other people's transactions fill the mempool.
+    is_crowded: bool,
     thaw_every: Option<u64>,
     counts: Counts,
     checks: Checks,
@@ -134,6 +140,8 @@ impl World {
             links: BTreeMap::new(),
             next_link: 0,
             parted: BTreeSet::new(),
+            proxyless: BTreeSet::new(),
+            dials: BTreeMap::new(),
             triggers: Vec::new(),
             habits: BTreeMap::new(),
             replies: BTreeMap::new(),
@@ -141,6 +149,7 @@ impl World {
             digest: sha256::HashEngine::default(),
             observed: true,
             is_in_circles: false,
+            is_crowded: false,
             thaw_every: None,
             counts: Counts::default(),
             checks: Checks::new(count),

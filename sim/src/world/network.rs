@@ -11,6 +11,9 @@ use super::staged::Staged;
 use crate::draw::Domain;
 use crate::net::{End, EndState, Link, NodeIndex, Parcel, WINDOW_BYTES, Wire};
 
+/// How long a call takes to fail that nobody answers.
+const UNANSWERED_MS: u64 = 5_000;
+
 /// What a connection is called by both of its ends.
 pub(super) fn conn_of(link: u32) -> ConnId {
     ConnId { slot: link, generation: 0 }
@@ -24,6 +27,17 @@ impl World {
 
     /// A node dials.
     pub(super) fn dial(&mut self, node: NodeIndex, dial: DialId, peer: NodeId, address: &leyden_core::event::NetAddr) {
+        let called = (0..self.nodes.len()).find(|other| self.nodes[*other].id == peer);
+        *self.dials.entry((node, called.unwrap_or(node))).or_default() += 1;
+        if let Some(other) = self.node_at(address).filter(|other| self.proxyless.contains(other)) {
+            // Nobody answers for an onion service that is gone: its callers learn that from their own patience.
+            let is_own = self.proxyless.contains(&node) || other == node;
+            let after_ms = if is_own { self.latency_ms } else { UNANSWERED_MS };
+            return self.push(node, after_ms, Happening::DialFailed { dial });
+        }
+        if self.proxyless.contains(&node) {
+            return self.push(node, self.latency_ms, Happening::DialFailed { dial });
+        }
         let found = self.node_at(address).filter(|other| *other != node && !self.nodes[*other].is_off);
         let other = found.filter(|other| !self.parted.contains(&(node.min(*other), node.max(*other))));
         let Some(other) = other.filter(|other| self.wire == Wire::Bytes || self.nodes[*other].id == peer) else {

@@ -34,7 +34,7 @@ pub(super) enum Happening {
     Disconnected { link: u32, reason: Cut },
     Crash,
     Up,
-    Down,
+    Down(&'static str),
     Begin(Tip),
     Block(Tip),
     Unblock(Tip),
@@ -43,6 +43,17 @@ pub(super) enum Happening {
     Broadcast(Txid, BroadcastOutcome),
     Request(RequestId, Box<Request>),
     Loaded(QueryId, Table, Vec<KeyValue>),
+}
+
+/// How a node's backend is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Backend {
+    /// It answers everything.
+    Answers,
+    /// It answers nothing.
+    Silent,
+    /// It answers, and has no block from this height on.
+    Lacks(u32),
 }
 
 /// A happening and whom it concerns.
@@ -85,6 +96,8 @@ pub(super) struct SimNode {
     /// No block reaches it before.
     pub(super) chain_ready_ms: u64,
     pub(super) feerates: Feerates,
+    /// What its backend is able to.
+    pub(super) backend: Backend,
     pub(super) black_box: Option<BlackBox>,
 }
 
@@ -116,6 +129,7 @@ impl SimNode {
             chain_lag_ms: 0,
             chain_ready_ms: 0,
             feerates: Feerates::default(),
+            backend: Backend::Answers,
             black_box: None,
         }
     }

@@ -13,9 +13,10 @@ use leyden_core::store::{Row, encode_into};
 use super::World;
 use super::faults::CrashPoint;
 use super::network::conn_of;
-use super::node::{Due, Happening};
+use super::node::{Backend, Due, Happening};
 use super::staged::{Effect, OwnWatch, Staged};
-use crate::chain::BlockIndex;
+use crate::chain::{BlockIndex, Refused};
+use crate::check::is_commitment;
 use crate::disk::Write;
 use crate::net::{EndState, NodeIndex, Parcel};
 
@@ -119,7 +120,7 @@ impl World {
             // The turn that it ends sees to it.
             Happening::Crash => {}
             Happening::Up => step(Event::Chain(ChainEvent::Up)),
-            Happening::Down => step(Event::Chain(ChainEvent::Down { reason: "the backend does not answer".into() })),
+            Happening::Down(reason) => step(Event::Chain(ChainEvent::Down { reason: reason.into() })),
             Happening::Begin(tip) => step(Event::Chain(ChainEvent::Begin { tip })),
             Happening::Block(tip) => self.step_block(node, clock, tip, staged),
             Happening::Unblock(tip) => step(Event::Chain(ChainEvent::BlockDisconnected { tip })),
@@ -290,12 +291,25 @@ impl World {
                 if self.observed {
                     self.checks.on_broadcast(self.now_ms, node, &tx, &purpose);
                 }
+                if self.nodes[node].backend == Backend::Silent {
+                    self.push(node, 1, Happening::Broadcast(txid, BroadcastOutcome::Unreachable));
+                    return false;
+                }
                 let outcome = match self.chain.broadcast(&tx) {
                     Ok(()) => BroadcastOutcome::Accepted,
                     Err(why) => {
                         let reason = format!("{why:?}");
                         self.tell_story(format_args!("{node} refused {purpose}: {reason}"));
-                        self.refused.push((node, purpose, why));
+                        // What others have bidden up since it was made is nobody's fault.
+                        let is_outbid = match &why {
+                            Refused::MempoolMinFee { .. } => self.is_crowded,
+                            // The other end has closed with a commitment of its own that pays as much.
+                            Refused::InsufficientFee { .. } => is_commitment(&tx),
+                            _ => false,
+                        };
+                        if !is_outbid {
+                            self.refused.push((node, purpose, why));
+                        }
                         BroadcastOutcome::Rejected { code: -26, reason }
                     }
                 };

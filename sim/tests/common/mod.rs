@@ -6,7 +6,7 @@
 use leyden_core::amount::{Msat, Sat};
 use leyden_core::ids::PaymentHash;
 use leyden_core::request::channel::{FundChannel, ListPeerChannels, PeerChannel};
-use leyden_core::request::invoice::{CreateInvoice, ExposePrivate, InvoiceCreated};
+use leyden_core::request::invoice::{CreateInvoice, ExposePrivate, InvoiceCreated, WantedProof};
 use leyden_core::request::payment::{FeeLimit, Pay};
 use leyden_core::request::peer::Connect;
 use leyden_core::request::{AmountOrAll, Request, Response};
@@ -75,7 +75,7 @@ pub(crate) fn invoice_for(
         description: "a story".to_owned(),
         expiry_s,
         fallbacks: Vec::new(),
-        preimage: None,
+        proof: WantedProof::Fresh,
         expose: ExposePrivate::Auto,
         cltv: None,
         description_hash_only: false,

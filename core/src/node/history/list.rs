@@ -11,7 +11,6 @@ use std::collections::BTreeMap;
 use super::show::{forward_info, pay_info};
 use super::{OwnedRow, Row, after, gather, gather_invoices, in_page, part_info};
 use crate::clock::Wall;
-use crate::invoices;
 use crate::payment::rows::{ForwardRow, index_key};
 use crate::request::invoice::{InvoiceInfo, ListInvoices};
 use crate::request::payment::{ForwardInfo, ListForwards, ListPays, PayInfo, SendPayInfo};
@@ -51,7 +50,7 @@ impl Listing {
         match self {
             Listing::Pays(_) | Listing::SendPays(_) => &[Table::PaymentEnd, Table::Part],
             Listing::Forwards(_) => &[],
-            Listing::Invoices(_) => &[Table::InvoiceEnd],
+            Listing::Invoices(_) => &[Table::InvoiceEnd, Table::InvoiceHold],
         }
     }
 
@@ -281,9 +280,7 @@ impl List {
                 }
             }
             (Listing::Invoices(_), Found::Invoices(found)) => {
-                let infos = gather_invoices(&rows)
-                    .into_iter()
-                    .map(|(index, (row, end))| invoices::info(index, &row, end.as_ref(), wall));
+                let infos = gather_invoices(&rows).into_iter().map(|(index, stored)| stored.info(index, wall));
                 found.extend(infos.filter(|info| in_page(&page, info.created_index, info.updated_index, seen)));
             }
             _ => unreachable!("what is found is what is listed"),

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::{Io, Node};
 use crate::command::{Command, LoadRange};
 use crate::ids::{NodeId, PaymentHash, QueryId, RequestId};
-use crate::invoices::{self, InvoiceEndRow, InvoicePaidRow, InvoiceRow};
+use crate::invoices::{self, InvoiceEndRow, InvoiceHoldRow, InvoicePaidRow, InvoiceRow, StoredInvoice};
 use crate::limits::{HISTORY_ANSWER_ROWS, HISTORY_PAGE_ROWS};
 use crate::payment::rows::{PartRow, PaymentEndRow, PaymentRow, hash_key, index_key};
 use crate::request::invoice::{DelInvoice, InvoiceFilter, InvoiceInfo, ListInvoices};
@@ -117,6 +117,10 @@ enum Question {
 pub(super) enum InvoiceThen {
     Show,
     Delete(DelInvoice),
+    /// A client wants to settle it, and it is not open.
+    Settle,
+    /// A client wants to cancel it, and it is not open.
+    Cancel,
 }
 
 impl Few {
@@ -216,14 +220,15 @@ pub(super) fn no_invoice() -> RequestError {
     RequestError::new(RequestError::INVOICE_NOT_FOUND, "Unknown invoice")
 }
 
-fn invoice_spans(index: u64) -> [Span; 2] {
+fn invoice_spans(index: u64) -> [Span; 3] {
     let key = invoices::index_key(index);
-    [Table::Invoice, Table::InvoiceEnd].map(|table| Span::under(table, key.as_slice()))
+    [Table::Invoice, Table::InvoiceEnd, Table::InvoiceHold].map(|table| Span::under(table, key.as_slice()))
 }
 
-fn gather_invoices(rows: &[OwnedRow]) -> BTreeMap<u64, (InvoiceRow, Option<InvoiceEndRow>)> {
+fn gather_invoices(rows: &[OwnedRow]) -> BTreeMap<u64, StoredInvoice> {
     let mut found = BTreeMap::new();
     let mut ends = BTreeMap::new();
+    let mut holds = BTreeMap::new();
     for owned in rows {
         let row = Row { table: owned.table, key: &owned.key, value: &owned.value };
         let Ok(key) = row.key_array::<8>() else { continue };
@@ -231,7 +236,7 @@ fn gather_invoices(rows: &[OwnedRow]) -> BTreeMap<u64, (InvoiceRow, Option<Invoi
         match owned.table {
             Table::Invoice => {
                 if let Ok(invoice) = row.decode::<InvoiceRow>() {
-                    found.insert(index, (invoice, None));
+                    found.insert(index, StoredInvoice { row: invoice, end: None, hold: None });
                 }
             }
             Table::InvoiceEnd => {
@@ -239,13 +244,17 @@ fn gather_invoices(rows: &[OwnedRow]) -> BTreeMap<u64, (InvoiceRow, Option<Invoi
                     ends.insert(index, end);
                 }
             }
+            Table::InvoiceHold => {
+                if let Ok(hold) = row.decode::<InvoiceHoldRow>() {
+                    holds.insert(index, hold);
+                }
+            }
             _ => {}
         }
     }
-    for (index, end) in ends {
-        if let Some((_, slot)) = found.get_mut(&index) {
-            *slot = Some(end);
-        }
+    for (index, stored) in &mut found {
+        stored.end = ends.remove(index);
+        stored.hold = holds.remove(index);
     }
     found
 }
@@ -406,22 +415,19 @@ impl Node {
             }
             Question::Invoices(page) => {
                 let mut seen = 0;
-                let invoices = gather_invoices(&rows)
-                    .into_iter()
-                    .map(|(index, (row, end))| invoices::info(index, &row, end.as_ref(), io.clock.wall));
+                let invoices =
+                    gather_invoices(&rows).into_iter().map(|(index, stored)| stored.info(index, io.clock.wall));
                 let in_page = |info: &InvoiceInfo| in_page(&page, info.created_index, info.updated_index, &mut seen);
                 io.reply(request, Ok(Response::Invoices(invoices.filter(in_page).collect())));
             }
             Question::Invoice { index, then } => match gather_invoices(&rows).remove(&index) {
-                Some((row, end)) => self.on_invoice_read(io, request, index, row, end, then),
+                Some(stored) => self.on_invoice_read(io, request, index, stored, then),
                 None => io.reply(request, Err(no_invoice())),
             },
             Question::PaidInvoice { index } => {
                 let index = index.expect("the second stage names the invoice");
                 let result = match gather_invoices(&rows).remove(&index) {
-                    Some((row, end)) => {
-                        Ok(Response::Invoice(Box::new(invoices::info(index, &row, end.as_ref(), io.clock.wall))))
-                    }
+                    Some(stored) => Ok(Response::Invoice(Box::new(stored.info(index, io.clock.wall)))),
                     None => Err(no_invoice()),
                 };
                 io.reply(request, result);

@@ -211,7 +211,7 @@ impl Ordered {
             }
             (Listing::Invoices(_), Found::Invoices(found)) => {
                 let invoices = gather_invoices(rows).into_iter();
-                found.extend(invoices.map(|(index, (row, end))| invoices::info(index, &row, end.as_ref(), wall)));
+                found.extend(invoices.map(|(index, stored)| stored.info(index, wall)));
             }
             _ => unreachable!("what is found is what is listed"),
         }

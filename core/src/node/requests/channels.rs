@@ -129,6 +129,10 @@ impl Node {
             Err(error) => return io.reply(request, Err(error)),
         };
         let range = close.fee_range.map(|(low, high)| (self.feerate(Some(low)), self.feerate(Some(high))));
+        if range.is_some_and(|(low, high)| low > high) {
+            let text = "feerange: the lowest feerate is above the highest";
+            return io.reply(request, Err(RequestError::invalid_params(text)));
+        }
         let terms = CloseTerms { feerate_range_per_kw: range };
         let script = close.destination;
         let begun = self.with_channel(io, key, |channel, cx| channel.shutdown(cx, script.as_deref(), terms));
@@ -147,8 +151,11 @@ impl Node {
         let connected = self.channels.get(&key).is_some_and(|channel| matches!(channel.link(), Link::Live { .. }));
         // As Core Lightning: two days for a peer that is here, at once for one that is not, unless the caller says.
         let patience_s = close.unilateral_timeout_s.unwrap_or(if connected { 48 * 3600 } else { 1 });
-        let until = io.clock.mono.plus_ms(patience_s.saturating_mul(1000));
-        self.timers.set(NodeTimer::Patience { request }, until);
+        // Zero: the caller waits for ever.
+        if patience_s > 0 {
+            let until = io.clock.mono.plus_ms(patience_s.saturating_mul(1000));
+            self.timers.set(NodeTimer::Patience { request }, until);
+        }
     }
 
     /// The peer did not agree in time: close alone.

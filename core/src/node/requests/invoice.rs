@@ -6,18 +6,22 @@ use crate::amount::Msat;
 use crate::channel::Phase;
 use crate::ids::{PaymentHash, PaymentSecret, Preimage, RequestId};
 use crate::invoice::{Description, Fallback, Invoice, RouteHintHop};
-use crate::invoices::{self, InvoiceEndRow, InvoiceRow};
+use crate::invoices::{self, InvoiceRow, Proof, StoredInvoice};
+use crate::limits::FULFILLED_DEADLINE_BLOCKS;
 use crate::node::history::{InvoiceThen, no_invoice};
 use crate::node::{Io, Node};
 use crate::onion::Failure;
 use crate::request::invoice::{
     CreateInvoice, DelInvoice, ExposePrivate, InvoiceCreated, InvoiceStatus, InvoiceWarning, WaitAnyInvoice,
+    WantedProof,
 };
 use crate::request::{ErrorData, RequestError, Response};
 use crate::wire::features::Context;
 
 /// BOLT 11 `c` of our invoices: BOLT 2's 18 blocks, and some for the way.
 const FINAL_CLTV_DELTA: u32 = 24;
+/// The same of hold invoices: about a day to think it over.
+const HOLD_CLTV_DELTA: u32 = 144 + FULFILLED_DEADLINE_BLOCKS;
 /// Hints in one invoice: more would not fit into a code that can be scanned.
 const ROUTE_HINTS_MAX: usize = 3;
 
@@ -27,8 +31,22 @@ impl Node {
         io: &mut Io<'_>,
         create: CreateInvoice,
     ) -> Result<Response, RequestError> {
-        let preimage = create.preimage.unwrap_or_else(|| Preimage(io.signer.draw()));
-        let payment_hash = preimage.payment_hash();
+        let (proof, payment_hash) = match create.proof {
+            WantedProof::Fresh => {
+                let preimage = Preimage(io.signer.draw());
+                (Proof::Ours(preimage.0), preimage.payment_hash())
+            }
+            WantedProof::Preimage(preimage) => (Proof::Ours(preimage.0), preimage.payment_hash()),
+            WantedProof::Hold(payment_hash) => (Proof::Hold(None), payment_hash),
+        };
+        let cltv = create.cltv.unwrap_or(if proof.is_hold() { HOLD_CLTV_DELTA } else { FINAL_CLTV_DELTA });
+        if proof.is_hold() && cltv < FINAL_CLTV_DELTA {
+            let text = format!(
+                "cltv: what is held goes back {FULFILLED_DEADLINE_BLOCKS} blocks before its end: at least \
+                 {FINAL_CLTV_DELTA} are needed"
+            );
+            return Err(RequestError::invalid_params(text));
+        }
         self.invoices.check_new(&create.label, payment_hash)?;
         if create.amount_msat == Some(Msat::ZERO) {
             return Err(RequestError::invalid_params("amount_msat must be above zero, or \"any\""));
@@ -52,7 +70,7 @@ impl Node {
         );
         invoice.amount = create.amount_msat;
         invoice.expiry_s = create.expiry_s;
-        invoice.min_final_cltv_expiry_delta = create.cltv.unwrap_or(FINAL_CLTV_DELTA);
+        invoice.min_final_cltv_expiry_delta = cltv;
         invoice.route_hints = hints;
         invoice.features = self.features.only(Context::Invoice);
         for script in &create.fallbacks {
@@ -71,7 +89,7 @@ impl Node {
             description: Some(create.description),
             payment_hash,
             payment_secret,
-            preimage: preimage.0,
+            proof,
             amount: create.amount_msat,
             expires_at_s,
             min_final_cltv_expiry_delta: invoice.min_final_cltv_expiry_delta,
@@ -168,14 +186,17 @@ impl Node {
         io: &mut Io<'_>,
         request: RequestId,
         index: u64,
-        mut row: InvoiceRow,
-        end: Option<InvoiceEndRow>,
+        mut stored: StoredInvoice,
         then: InvoiceThen,
     ) {
-        let info = invoices::info(index, &row, end.as_ref(), io.clock.wall);
+        let info = stored.info(index, io.clock.wall);
         let result = match then {
-            InvoiceThen::Show if info.status == InvoiceStatus::Expired => {
-                let text = "Invoice expired";
+            InvoiceThen::Settle | InvoiceThen::Cancel => self.answer_held_before(&stored, info, &then),
+            InvoiceThen::Show if matches!(info.status, InvoiceStatus::Expired | InvoiceStatus::Cancelled) => {
+                let text = match info.status {
+                    InvoiceStatus::Cancelled => "Invoice was cancelled",
+                    _ => "Invoice expired",
+                };
                 let data = ErrorData::Invoice(Box::new(info));
                 Err(RequestError::new(RequestError::INVOICE_EXPIRED_DURING_WAIT, text).with_data(data))
             }
@@ -186,16 +207,16 @@ impl Node {
                 Err(RequestError::new(RequestError::INVOICE_STATUS_UNEXPECTED, text).with_data(data))
             }
             InvoiceThen::Delete(DelInvoice { description_only: true, .. }) => {
-                row.description = None;
-                io.put(invoices::index_key(index), &row);
-                self.invoices.replace(index, &row);
-                Ok(Response::Invoice(Box::new(invoices::info(index, &row, end.as_ref(), io.clock.wall))))
+                stored.row.description = None;
+                io.put(invoices::index_key(index), &stored.row);
+                self.invoices.replace(index, &stored.row);
+                Ok(Response::Invoice(Box::new(stored.info(index, io.clock.wall))))
             }
             InvoiceThen::Delete(_) => {
-                for (waiter, result) in self.invoices.forget(io.out, index, &row, end.as_ref()) {
+                for (waiter, result) in self.invoices.forget(io.out, index, &stored) {
                     io.reply(waiter, result);
                 }
-                self.fail_held(io, row.payment_hash);
+                self.fail_held(io, stored.row.payment_hash);
                 Ok(Response::Invoice(Box::new(info)))
             }
         };

@@ -1,5 +1,6 @@
 //! What control clients ask. Each request is answered in the turn it comes in, or a waiter stands for it until then.
 mod channels;
+mod hold;
 mod invoice;
 mod wait;
 
@@ -72,14 +73,16 @@ impl Node {
             Request::WaitAnyInvoice(wait) => return self.on_wait_any_invoice(io, id, &wait),
             Request::DelInvoice(delete) => match self.invoices.index_of_label(&delete.label) {
                 // What is open is decided from memory: a payment could overtake the rows.
-                Some(index) => match self.invoices.open_at(index).cloned() {
-                    Some(row) => {
-                        return self.on_invoice_read(io, id, index, row, None, InvoiceThen::Delete(delete));
+                Some(index) => match self.invoices.stored(index) {
+                    Some(stored) => {
+                        return self.on_invoice_read(io, id, index, stored, InvoiceThen::Delete(delete));
                     }
                     None => return self.ask_invoice(io, id, index, InvoiceThen::Delete(delete)),
                 },
                 None => Err(no_invoice()),
             },
+            Request::SettleHoldInvoice { preimage } => return self.on_settle_hold_invoice(io, id, preimage),
+            Request::CancelHoldInvoice { payment_hash } => return self.on_cancel_hold_invoice(io, id, payment_hash),
             Request::Pay(_) | Request::XPay(_) | Request::SendPay(_) | Request::SendOnion(_) => {
                 return self.on_pay(io, id, request);
             }

@@ -205,6 +205,11 @@ pub(super) struct Running {
 
 impl Running {
     pub(super) fn start(name: &str, seed: u8) -> Running {
+        Running::start_through(name, seed, None)
+    }
+
+    /// One that dials through a proxy.
+    pub(super) fn start_through(name: &str, seed: u8, proxy: Option<Proxy>) -> Running {
         let dir = std::env::temp_dir().join(format!("leyden-reactor-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&dir).expect("the temporary folder can be written");
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
@@ -232,6 +237,7 @@ impl Running {
                 store: Store::open(&at.join("store"), Options::default()).expect("a new store"),
                 driver: Driver::bitcoind(nobody, Network::Regtest, Start::Fresh),
                 listeners: vec![listener],
+                proxy,
                 view: View {
                     version: String::new(),
                     data_dir: String::new(),
