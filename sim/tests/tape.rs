@@ -60,8 +60,8 @@ fn story(steps: &str) -> Story {
 fn every_scenario_ends_as_it_did() {
     let mut flaws = Vec::new();
     for (name, story) in stories() {
-        // What a bad peer says of its own is not said again; here it lets a channel be closed.
-        if name == "s19-alice-does-not-answer" {
+        // Nothing is expected of a bad peer, but of the honest one that stands for it; here its channel is closed.
+        if ["s19-alice-does-not-answer", "s26-hold-on-chain"].contains(&name.as_str()) {
             continue;
         }
         let (outcome, recordings) = run_recorded(&story);

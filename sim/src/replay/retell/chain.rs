@@ -45,7 +45,12 @@ pub(super) fn tell(
     for node in lives.iter().map(|life| life.node).collect::<BTreeSet<_>>() {
         let (mut lag_ms, mut is_up, mut skew_ms) = (0, true, 0);
         for life in lives.iter().filter(|life| life.node == node) {
+            let mut asked_ms = i64::MIN;
             for (at_ms, deed) in life.deeds.iter().filter(|(at_ms, _)| *at_ms >= begins_ms) {
+                if matches!(deed, Deed::Request(..)) {
+                    asked_ms = *at_ms;
+                }
+                let rank = if asked_ms == *at_ms { Rank::After } else { Rank::Surroundings };
                 match deed {
                     Deed::Block(hash, _) if mined.contains(hash) && first_seen[hash] >= life.started_ms => {
                         let found_ms = at_ms - first_seen[hash];
@@ -64,11 +69,11 @@ pub(super) fn tell(
                     }
                     Deed::ChainDown if is_up => {
                         is_up = false;
-                        plot.step(*at_ms, Rank::Surroundings, Step::ChainUp(node, false));
+                        plot.step(*at_ms, rank, Step::ChainUp(node, false));
                     }
                     Deed::ChainUp if !is_up => {
                         is_up = true;
-                        plot.step(*at_ms, Rank::Surroundings, Step::ChainUp(node, true));
+                        plot.step(*at_ms, rank, Step::ChainUp(node, true));
                     }
                     Deed::Clock(ahead_ms) if *ahead_ms != skew_ms => {
                         skew_ms = *ahead_ms;

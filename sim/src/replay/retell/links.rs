@@ -372,7 +372,7 @@ impl Links<'_> {
         for (at_ms, peer) in breaks {
             plot.step(at_ms, Rank::Break, Step::Cut(node, peer));
         }
-        let rank = if dies_ms == life.ended_ms { Rank::DieAfter } else { Rank::Die };
+        let rank = if dies_ms == life.ended_ms { Rank::After } else { Rank::Die };
         let is_at_once = next_ms.is_some_and(|next_ms| next_ms - dies_ms <= ROUNDING_MS);
         if life.is_stopped {
             plot.step(life.ended_ms, Rank::Ask, Step::Stop(node));

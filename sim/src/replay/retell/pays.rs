@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use leyden_core::amount::Msat;
 use leyden_core::ids::{ChannelId, NodeId, PaymentHash};
-use leyden_core::invoice::Invoice;
+use leyden_core::invoice::{DEFAULT_MIN_FINAL_CLTV_EXPIRY_DELTA, Invoice};
+use leyden_core::request::invoice::WantedProof;
 use leyden_core::request::{Request, Response};
 
 use super::life::{Add, Deed, Life};
@@ -67,6 +68,8 @@ struct Made {
     amount: Option<Msat>,
     expiry_s: u64,
     label: String,
+    /// It is held until its maker says what shall become of it; the blocks of its last hop.
+    hold: Option<u32>,
     deleted_ms: Option<i64>,
 }
 
@@ -149,9 +152,11 @@ impl Pays<'_> {
                         };
                         let (by, amount, expiry_s, label) =
                             (life.node, create.amount_msat, create.expiry_s, create.label.clone());
+                        let hold = matches!(create.proof, WantedProof::Hold(_))
+                            .then(|| create.cltv.unwrap_or(DEFAULT_MIN_FINAL_CLTV_EXPIRY_DELTA));
                         made.insert(
                             created.payment_hash,
-                            Made { at_ms, by, amount, expiry_s, label, deleted_ms: None },
+                            Made { at_ms, by, amount, expiry_s, label, hold, deleted_ms: None },
                         );
                     }
                     _ => {}
@@ -278,7 +283,14 @@ impl Pays<'_> {
                 Some(made) => {
                     if known.is_none() {
                         let (to, amount, expiry_s) = (made.by, made.amount.unwrap_or(amount), made.expiry_s);
-                        steps.push((made.at_ms, Step::Invoice { name: name.clone(), to, amount, expiry_s }));
+                        let name = name.clone();
+                        steps.push((
+                            made.at_ms,
+                            match made.hold {
+                                Some(cltv) => Step::HoldInvoice { name, to, amount, expiry_s, cltv },
+                                None => Step::Invoice { name, to, amount, expiry_s },
+                            },
+                        ));
                     }
                     steps.push((at_ms, Step::PayInvoice(name.clone(), from, part)));
                 }
@@ -286,6 +298,21 @@ impl Pays<'_> {
             }
             if known.is_none() {
                 paid.push(Paid { name, hash, end });
+            }
+        }
+        // What became of those that were held.
+        for life in self.lives {
+            for (at_ms, deed) in life.deeds.iter().filter(|(at_ms, _)| *at_ms >= self.begins_ms) {
+                let Deed::Request(_, request) = deed else { continue };
+                let (hash, step): (_, fn(String) -> Step) = match &**request {
+                    Request::SettleHoldInvoice { preimage } => (preimage.payment_hash(), Step::Settle),
+                    Request::CancelHoldInvoice { payment_hash } => (*payment_hash, Step::Cancel),
+                    _ => continue,
+                };
+                match named.get(&hash).filter(|_| invoices.contains_key(&hash)) {
+                    Some(name) => steps.push((*at_ms, step(name.clone()))),
+                    None => *notes.entry("ends of held invoices that are not in the story".into()).or_default() += 1,
+                }
             }
         }
         (steps, paid)

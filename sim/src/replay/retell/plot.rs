@@ -23,8 +23,8 @@ pub(super) enum Rank {
     Start,
     /// Somebody asks for something.
     Ask,
-    /// A process ends behind what it was asked.
-    DieAfter,
+    /// What comes behind what somebody was asked.
+    After,
     /// Time may pass with a block, so it is the last.
     Block,
 }
@@ -65,7 +65,7 @@ impl Plot {
             if at_ms > now_ms {
                 told.push((at_ms, Step::Wait((at_ms - now_ms) as u64)));
                 now_ms = at_ms;
-            } else if rank == Rank::DieAfter && last == Some((at_ms, Rank::Ask)) {
+            } else if rank == Rank::After && last == Some((at_ms, Rank::Ask)) {
                 // What was asked is still taken in.
                 told.push((at_ms, Step::Wait(0)));
             }
