@@ -30,6 +30,13 @@ fi
 cargo fmt --all --check
 cargo clippy --workspace --all-targets --locked -- -D warnings
 cargo build --workspace --bins --locked
+
+# What a simulation tells depends neither on the process nor on how it was built: the other build.
+cargo build -p leyden-sim --bin leyden-sim --profile determinism --locked
+LEYDEN_SIM_OTHER="${CARGO_TARGET_DIR:-target}/determinism/leyden-sim"
+LEYDEN_SIM_OTHER=$(realpath "$LEYDEN_SIM_OTHER")
+export LEYDEN_SIM_OTHER
+
 cargo test --workspace --locked
 
 # That the scenarios can fail: the same nodes with seeded bugs.

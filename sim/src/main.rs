@@ -8,9 +8,17 @@ mod cli;
 
 use clap::{Parser, Subcommand};
 
+/// With how it was built: what a simulation tells must not depend on it, and whoever compares two builds wants to know
+/// that they are two.
+const VERSION: &str = if cfg!(debug_assertions) {
+    concat!(env!("CARGO_PKG_VERSION"), ", with debug assertions")
+} else {
+    concat!(env!("CARGO_PKG_VERSION"), ", without debug assertions")
+};
+
 /// Simulates Lightning networks of real Leyden nodes.
 #[derive(Parser)]
-#[command(name = "leyden-sim", version)]
+#[command(name = "leyden-sim", version = VERSION)]
 struct Args {
     #[command(subcommand)]
     command: Command,

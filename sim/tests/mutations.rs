@@ -5,9 +5,12 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Mutex;
 
+use leyden_core::ids::NodeId;
 use leyden_core::mutation::{Mutation, activate};
 use leyden_sim::CrashPoint;
-use leyden_sim::story::{Outcome, Story, Variant, parse, run};
+use leyden_sim::replay::retell::retell;
+use leyden_sim::replay::{Source, runs};
+use leyden_sim::story::{Outcome, Story, Variant, parse, run, run_recorded};
 
 /// Crashes that are tried, one turn after the other, until a promise is broken.
 const CRASHES_MAX: u64 = 60;
@@ -117,4 +120,37 @@ fn every_scenario_has_a_bug_to_find() {
     for (mutation, name) in Mutation::ALL {
         assert!(used.contains(&mutation) || Mutation::SOAK.contains(&mutation), "nothing finds {name}");
     }
+}
+
+/// What nodes recorded while something went wrong, retold: it goes wrong again, in the same way, and only with the bug.
+#[test]
+fn a_tape_of_a_bug_shows_the_bug() {
+    let mut flaws = Vec::new();
+    let mut tried = 0;
+    // The other rows are about what their stories expect, which nobody records.
+    let is_told = |row: &&Row| !row.is_crashing && (row.oracle.starts_with('O') || row.oracle == "wire");
+    for row in rows().iter().filter(is_told) {
+        activate(Some(row.mutation));
+        let (outcome, recordings) = run_recorded(&row.story);
+        let names: Vec<String> = (0..recordings.len()).map(|node| node.to_string()).collect();
+        let sources: Vec<Source<'_>> =
+            names.iter().zip(&recordings).map(|(name, bytes)| Source { name, bytes }).collect();
+        let runs = runs(&sources, |complaint| panic!("{complaint}"));
+        let of = |name: &String| runs.iter().find(|run| run.segments[0].file == name).map(|run| run.node_id);
+        let nodes: Vec<NodeId> = names.iter().filter_map(of).collect();
+        let tape = retell(&runs, &nodes, None, &mut |complaint| panic!("{complaint}")).expect("a story");
+        let story = parse(&tape.to_string()).unwrap_or_else(|flaw| panic!("{}: {flaw}", row.name));
+        let again = run(&story, Variant::AsWritten);
+        activate(None);
+        let sound = run(&story, Variant::AsWritten);
+        let seen = |outcome: &Outcome| outcome.violations.iter().map(|found| found.oracle).collect::<BTreeSet<_>>();
+        if !breaks(&outcome, &row.oracle) || !breaks(&again, &row.oracle) || !sound.violations.is_empty() {
+            let Row { name, mutation, oracle, .. } = row;
+            let (first, again, sound) = (seen(&outcome), seen(&again), seen(&sound));
+            flaws.push(format!("{name} with {mutation:?}, {oracle}: {first:?}, its tape {again:?}, without {sound:?}"));
+        }
+        tried += 1;
+    }
+    assert!(tried > 15, "only {tried} rows");
+    assert!(flaws.is_empty(), "{}", flaws.join("\n"));
 }

@@ -62,6 +62,13 @@ fn pay_all(from: &Daemon, invoices: &[String]) -> usize {
     (0..invoices.len()).filter(|_| client.receive().is_ok_and(|(_, answer)| answer.is_ok())).count()
 }
 
+/// Runs `leyden-sim`: its exit code, and all that it said.
+fn simulator(arguments: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(program_path("leyden-sim")).args(arguments).output().expect("leyden-sim can be run");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    (output.status.code(), text)
+}
+
 /// All private keys of a node, as bytes.
 fn keys_of(node_dir: &Path) -> Vec<(String, Vec<u8>)> {
     let (seed, _) = leyden_io::seed::load(node_dir, false).expect("the seed is there");
@@ -212,6 +219,26 @@ fn what_killed_daemons_recorded_replays_and_holds_no_key() {
         }
     }
 
+    // All of it once more in the simulator, with new keys, from the first block to the last, and some payments beyond.
+    let folder = TempDir::new("tape");
+    let tape = folder.path().join("incident.story");
+    let dirs = daemons.each_ref().map(|daemon| recorder_dir(daemon).display().to_string());
+    let tape_path = tape.display().to_string();
+    let (code, text) = simulator(&["replay", &dirs[0], &dirs[1], &dirs[2], "--tape", &tape_path]);
+    assert!(code == Some(0) && text.contains("payments are in"), "{text}");
+    let told = std::fs::read_to_string(&tape).expect("it was written");
+    assert!(told.contains("\nopen a b 1000000sat") && told.contains("\nstart b"), "{told}");
+    let (code, text) = simulator(&["run", &tape_path, "--log"]);
+    assert!(code == Some(0) && text.contains("all is well"), "{text}\n{told}");
+    // What a killed process did last is lost, so payments that met a kill may end otherwise; nobody died in the last round.
+    let number = |text: &str| text.trim().rsplit(' ').next().and_then(|word| word.parse::<usize>().ok());
+    let complete = text.split(" of ").next().and_then(number).unwrap_or_else(|| panic!("{text}"));
+    assert!(complete >= 2 * PAYMENTS, "{text}\n{told}");
+    let more = "pay further a c 1000sat\nwait 10s\nexpect paid further\nexpect usable a b 1\nexpect usable b c 1\n";
+    std::fs::write(&tape, format!("{told}{more}")).expect("the folder can be written");
+    let (code, text) = simulator(&["run", &tape_path, "--state", "channel"]);
+    assert!(code == Some(0) && text.contains("b: {") && text.contains("CHANNELD_NORMAL"), "{text}\n{told}");
+
     for (daemon, files) in daemons.iter().zip(&folders) {
         let keys = keys_of(&daemon.node_dir());
         let node_key = secp256k1::SecretKey::from_slice(
@@ -253,12 +280,7 @@ fn the_program_tells_what_was_recorded_and_what_is_broken() {
     assert!(refused.message.contains("cannot copy"), "{}", refused.message);
     daemon.kill();
 
-    let program = |arguments: &[&str]| {
-        let output = Command::new(program_path("leyden-sim")).arg("replay").args(arguments).output();
-        let output = output.expect("leyden-sim can be run");
-        let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-        (output.status.code(), text)
-    };
+    let program = |arguments: &[&str]| simulator(&[&["replay"], arguments].concat());
     let copy = copy.to_str().expect("text");
     let (code, text) = program(&[copy]);
     assert!(code == Some(0) && text.contains("all digests agree"), "{text}");
@@ -271,6 +293,18 @@ fn the_program_tells_what_was_recorded_and_what_is_broken() {
     let (code, _) = program(&["/nowhere/at/all"]);
     assert_eq!(code, Some(2));
 
+    // As a story: all of it, or up to a turn; and what it cannot be is said.
+    let tape = folder.path().join("tape.story");
+    let tape_path = tape.to_str().expect("text");
+    let (code, text) = program(&[copy, "--tape", tape_path]);
+    assert!(code == Some(0) && text.contains("steps with 0 payments"), "{text}");
+    let (code, text) = simulator(&["run", tape_path]);
+    assert!(code == Some(0) && text.contains("all is well"), "{text}");
+    let (code, _) = program(&[copy, "--tape", tape_path, "--until", "0"]);
+    assert_eq!(code, Some(0));
+    let (code, text) = program(&[copy, "--tape", tape_path, "--until", "1000000"]);
+    assert!(code == Some(2) && text.contains("no recording has a turn 1000000"), "{text}");
+
     // Cut off, and with a bit flipped late: said so, and replayed up to there.
     let bytes = std::fs::read(copy).expect("the copy");
     let broken = folder.path().join("broken.rec");
@@ -278,6 +312,17 @@ fn the_program_tells_what_was_recorded_and_what_is_broken() {
     std::fs::write(&broken, &bytes[..bytes.len() - 3]).expect("the folder can be written");
     let (code, text) = program(&[path]);
     assert!(code == Some(1) && text.contains("cut off") && text.contains("replayed"), "{text}");
+    let (code, text) = program(&[path, "--tape", tape_path]);
+    assert!(code == Some(1) && text.contains("cut off") && text.contains("payments are in"), "{text}");
+    // Of another format: the version stands behind the frame's kind and length, and the magic.
+    let mut newer = bytes.clone();
+    newer[13] = 99;
+    let end = 5 + u32::from_le_bytes(newer[1..5].try_into().expect("four bytes")) as usize;
+    let checksum = crc32c::crc32c(&newer[..end]);
+    newer[end..end + 4].copy_from_slice(&checksum.to_le_bytes());
+    std::fs::write(&broken, newer).expect("the folder can be written");
+    let (code, text) = program(&[path, "--tape", tape_path]);
+    assert!(code == Some(2) && text.contains("a recording of format 99"), "{text}");
     let mut flipped = bytes.clone();
     // Its last frame's checksum takes four bytes, and the digest before it eight.
     let at = bytes.len() - 6;
@@ -287,6 +332,8 @@ fn the_program_tells_what_was_recorded_and_what_is_broken() {
     assert!(code == Some(1) && text.contains("checksum") && text.contains("replayed"), "{text}");
     std::fs::write(&broken, b"no recording").expect("the folder can be written");
     let (code, text) = program(&[path]);
+    assert!(code == Some(2) && text.contains("this is no recording"), "{text}");
+    let (code, text) = program(&[path, "--tape", tape_path]);
     assert!(code == Some(2) && text.contains("this is no recording"), "{text}");
 }
 

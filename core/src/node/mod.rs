@@ -272,6 +272,11 @@ impl Node {
         self.id
     }
 
+    /// What its operator wants.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// The last block taken in, for the chain source to go on from.
     pub fn tip(&self) -> Option<crate::chain::Tip> {
         self.chain.tip

@@ -12,6 +12,7 @@ use leyden_core::clock::Wall;
 use leyden_core::command::{Command, Level};
 use leyden_core::ids::NodeId;
 use leyden_core::recording::BUILD_ID;
+use leyden_sim::replay::retell::{self, retell};
 use leyden_sim::replay::timeline::{self, Collector, Kind, Timeline};
 use leyden_sim::replay::{
     At, Explained, Nobody, Replay, Rows, Run, Source, Step, Subject, Watcher, ask, explain, html, method_of, place,
@@ -48,6 +49,19 @@ pub(crate) struct ReplayArgs {
     /// Write what all the nodes did as one page for a browser, with notes down to the level of --trace [default: debug]
     #[arg(long, value_name = "OUT.html", conflicts_with = "explain")]
     html: Option<PathBuf>,
+
+    /// Write what happened as a story for `leyden-sim run` and `shrink`, with new keys, up to --until
+    #[arg(long, value_name = "OUT.story", conflicts_with_all = ["explain", "html", "trace", "state"])]
+    tape: Option<PathBuf>,
+}
+
+impl From<Until> for retell::Until {
+    fn from(until: Until) -> retell::Until {
+        match until {
+            Until::Turn(turn) => retell::Until::Turn(turn),
+            Until::Time(wall) => retell::Until::Time(wall),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -155,7 +169,9 @@ pub(crate) fn main(arguments: &ReplayArgs) -> Done {
         segments.filter_map(|segment| files.iter().position(|(name, _)| name == segment.file)).min()
     };
     nodes.sort_by_key(first_file);
-    if let Some(path) = &arguments.html {
+    if let Some(path) = &arguments.tape {
+        whole &= tape(&runs, &nodes, arguments, path)?;
+    } else if let Some(path) = &arguments.html {
         let level = arguments.trace.unwrap_or(Level::Debug);
         let timeline = merged(&runs, nodes, arguments, &mut whole, |node, run| Collector::whole(node, run, level));
         write_private(path, &html::page(&timeline))?;
@@ -180,6 +196,24 @@ fn write_private(path: &Path, text: &str) -> Result<(), String> {
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
     let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
     written.map_err(|error| format!("cannot write {}: {error}", path.display()))
+}
+
+/// Retells all runs as one story.
+fn tape(runs: &[Run<'_>], nodes: &[NodeId], arguments: &ReplayArgs, path: &Path) -> Done {
+    let mut whole = true;
+    runs.iter().for_each(introduce);
+    let tape = retell(runs, nodes, arguments.until.map(retell::Until::from), &mut |complaint| {
+        whole = false;
+        say(&complaint);
+    })?;
+    let text = tape.to_string();
+    write_private(path, &text)?;
+    for (note, count) in &tape.notes {
+        say(&format!("not carried over: {note} ({count})"));
+    }
+    let (steps, payments) = (tape.story.steps.len(), tape.payments.len());
+    say(&format!("{steps} steps with {payments} payments are in {0}: leyden-sim run {0} --log", path.display()));
+    Ok(whole)
 }
 
 /// Replays all runs and puts them on one line.

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use leyden_sim::CrashPoint;
-use leyden_sim::story::{Outcome, Story, Variant, run, variants};
+use leyden_sim::replay::method_of;
+use leyden_sim::story::{Outcome, Story, Variant, run, states, variants};
 
 use super::{Done, hex, print_violations, quiet_panics, read_story};
 
@@ -17,6 +18,10 @@ pub(crate) struct RunArgs {
     /// In all variants: slow stores, more and fewer blocks, a crash at every turn of the node under test.
     #[arg(long)]
     variants: bool,
+    /// Show each node's state where the story's steps end, as JSON: node, channel, payment, invoice, forward, peer,
+    /// wallet, or a method's name
+    #[arg(long, value_name = "TOPIC", num_args = 0..=1, default_missing_value = "node")]
+    state: Option<String>,
     /// Print the last lines that nodes said.
     #[arg(long)]
     log: bool,
@@ -32,11 +37,25 @@ pub(crate) fn main(args: &RunArgs) -> Done {
         for variant in all {
             is_well &= show(args, &name, variant, &run(&story, variant));
         }
+        if let Some(topic) = &args.state {
+            show_states(&story, topic);
+        }
         if args.variants && story.under_test.is_some() {
             is_well &= CrashPoint::ALL.into_iter().all(|point| crashes(args, &name, &story, point));
         }
     }
     Ok(is_well)
+}
+
+/// What the nodes say of themselves when all steps are taken.
+fn show_states(story: &Story, topic: &str) {
+    for (name, state) in story.names.iter().zip(states(story, method_of(topic))) {
+        let json = state.as_ref().ok().and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok());
+        match (json, state) {
+            (Some(json), _) => println!("{name}: {json:#}"),
+            (None, Ok(text) | Err(text)) => println!("{name}: {text}"),
+        }
+    }
 }
 
 /// A crash at every turn, until there are no more.

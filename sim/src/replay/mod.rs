@@ -5,6 +5,7 @@ mod engine;
 mod explain;
 mod file;
 pub mod html;
+pub mod retell;
 mod state;
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use leyden_core::ids::{QueryId, RequestId};
 use leyden_core::limits::HISTORY_PAGE_ROWS;
 use leyden_core::node::Node;
 use leyden_core::recording::ReplaySigner;
-use leyden_core::request::{RequestError, Response};
+use leyden_core::request::{Request, RequestError, Response};
 use leyden_core::store::{Row, Table};
 use leyden_rpc::session::Session;
 use leyden_rpc::view::View;
@@ -35,6 +35,13 @@ impl Watcher for Rows {
             _ => return,
         };
         self.disk.commit(vec![write]);
+    }
+}
+
+impl Rows {
+    /// All that a node has written.
+    pub(crate) fn of(disk: Disk) -> Rows {
+        Rows { disk }
     }
 }
 
@@ -95,7 +102,18 @@ pub fn ask(
     let mut session = Session::default();
     session.received(format!(r#"{{"jsonrpc":"2.0","id":0,"method":"{method}","params":{params}}}"#).as_bytes());
     let Some((token, request)) = session.next_request(&view) else { return Err(said(&session)) };
+    let answer = respond(node, rows, clock, request)?.ok_or_else(|| format!("{method} has no answer at this point"))?;
+    session.reply(token, &answer, &view);
+    Ok(said(&session))
+}
 
+/// The same for a request. `None`: it has no answer yet.
+pub(super) fn respond(
+    node: &Node,
+    rows: &Rows,
+    clock: Clock,
+    request: Request,
+) -> Result<Option<Result<Response, RequestError>>, String> {
     let mut bytes = Vec::new();
     node.snapshot(&mut bytes);
     let mut copy = Node::thaw(&bytes).map_err(|error| error.to_string())?;
@@ -106,11 +124,10 @@ pub fn ask(
     copy.step(clock, Event::Request { id: ASKING, request }, &mut signer, &mut asked);
     loop {
         if let Some(answer) = asked.answer.take() {
-            session.reply(token, &answer, &view);
-            return Ok(said(&session));
+            return Ok(Some(answer));
         }
         if asked.loads.is_empty() {
-            return Err(format!("{method} has no answer at this point"));
+            return Ok(None);
         }
         for (query, table, range, limit) in std::mem::take(&mut asked.loads) {
             let found = rows.disk.load(table, &range, limit.min(HISTORY_PAGE_ROWS));

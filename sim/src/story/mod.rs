@@ -16,7 +16,7 @@ use leyden_core::amount::{Msat, Sat};
 use leyden_core::request::channel::ChannelState;
 use leyden_core::request::invoice::InvoiceStatus;
 
-pub use run::{Outcome, run, run_recorded};
+pub use run::{Outcome, run, run_recorded, states};
 pub(crate) use run::{Payment, Telling};
 pub(crate) use setup::channels_of;
 pub use text::{Flaw, keywords, parse};
@@ -52,6 +52,8 @@ pub struct Story {
     pub options: Vec<(NodeIndex, NodeOption, u64)>,
     /// Channels that are there when the story begins.
     pub channels: Vec<ChannelPlan>,
+    /// Coins in wallets, beside those that every node gets.
+    pub coins: Vec<(NodeIndex, Sat)>,
     /// What happens.
     pub steps: Vec<Step>,
 }
@@ -166,6 +168,8 @@ pub enum Step {
     WaitQuiet,
     /// Blocks are found, a moment between them.
     Mine(u32),
+    /// A block is found, and no time passes.
+    Block,
     /// The last blocks are replaced by others, one more than they were.
     Reorg(u32),
     /// Both ends lose their connections.
@@ -174,6 +178,8 @@ pub enum Step {
     Stall(NodeIndex, NodeIndex, u64),
     /// Two cannot reach each other any more.
     Part(NodeIndex, NodeIndex),
+    /// They can again.
+    Meet(NodeIndex, NodeIndex),
     /// Everything that was broken on purpose works again.
     Heal,
     /// Something waits for a message, which may never come.
@@ -379,6 +385,7 @@ impl Story {
             closes_allowed: false,
             options: Vec::new(),
             channels: Vec::new(),
+            coins: Vec::new(),
             steps: Vec::new(),
         }
     }

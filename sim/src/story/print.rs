@@ -27,6 +27,11 @@ impl fmt::Display for Count {
 struct Named<'a, T>(&'a Story, &'a T);
 
 impl Story {
+    /// A step as a line.
+    pub fn line(&self, step: &Step) -> String {
+        Named(self, step).to_string()
+    }
+
     fn name(&self, node: NodeIndex) -> &str {
         &self.names[node]
     }
@@ -55,6 +60,9 @@ impl fmt::Display for Story {
         }
         for channel in &self.channels {
             writeln!(f, "channel {}", Named(self, channel))?;
+        }
+        for (node, amount) in &self.coins {
+            writeln!(f, "coins {} {}sat", self.name(*node), amount.0)?;
         }
         self.steps.iter().try_for_each(|step| writeln!(f, "{}", Named(self, step)))
     }
@@ -91,10 +99,12 @@ impl fmt::Display for Named<'_, Step> {
             Step::Wait(ms) => write!(f, "wait {ms}ms"),
             Step::WaitQuiet => write!(f, "wait quiet"),
             Step::Mine(count) => write!(f, "mine {count}"),
+            Step::Block => write!(f, "block"),
             Step::Reorg(count) => write!(f, "reorg {count}"),
             Step::Cut(a, b) => write!(f, "cut {} {}", name(a), name(b)),
             Step::Stall(a, b, ms) => write!(f, "stall {} {} {ms}ms", name(a), name(b)),
             Step::Part(a, b) => write!(f, "part {} {}", name(a), name(b)),
+            Step::Meet(a, b) => write!(f, "meet {} {}", name(a), name(b)),
             Step::Heal => write!(f, "heal"),
             Step::Must(trigger) => write!(f, "when {}", Named(story, trigger)),
             Step::Arm(trigger) => write!(f, "perhaps {}", Named(story, trigger)),

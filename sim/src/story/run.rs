@@ -19,6 +19,7 @@ use super::variants::Variant;
 use super::{PayKind, Saying, Step, Story, say};
 use crate::check::Violation;
 use crate::net::NodeIndex;
+use crate::replay::{Rows, ask};
 use crate::world::{Counts, CrashPlan, World};
 
 /// So many broken promises need no others beside them: the story ends there.
@@ -114,6 +115,31 @@ pub fn run_recorded(story: &Story) -> (Outcome, Vec<Vec<u8>>) {
         outcome
     });
     (outcome, recordings)
+}
+
+/// Takes a story's steps as it is written, and asks every node for its state where they end: a method of the control
+/// socket without parameters, answered with JSON. What is told afterwards, that all may come to its end, is left out.
+pub fn states(story: &Story, method: &str) -> Vec<Result<String, String>> {
+    let told = catch_unwind(AssertUnwindSafe(|| {
+        let mut telling = Telling::begin(story, Variant::AsWritten);
+        for step in &story.steps {
+            telling.step(step);
+            if telling.world.is_in_circles() {
+                break;
+            }
+        }
+        let world = &telling.world;
+        let state = |node| {
+            if world.is_off(node) {
+                return Err("it is off".to_owned());
+            }
+            let rows = Rows::of(world.disk(node).clone());
+            let network = world.config(node).network;
+            ask(world.node(node), &rows, network, world.clock(node), method, "{}")
+        };
+        (0..story.names.len()).map(state).collect()
+    }));
+    told.unwrap_or_else(|_| vec![Err("a node breaks before".to_owned()); story.names.len()])
 }
 
 fn run_until_panic(tell: impl FnOnce() -> Outcome) -> Outcome {
@@ -248,10 +274,12 @@ impl<'a> Telling<'a> {
                 }
                 crate::check::judge_deadlines(self);
             }
+            Step::Block => self.world.mine_now(1),
             Step::Reorg(depth) => self.world.reorg(*depth),
             Step::Cut(a, b) => self.world.cut(*a, *b),
             Step::Stall(a, b, ms) => self.world.stall(*a, *b, *ms),
             Step::Part(a, b) => self.world.part(*a, *b),
+            Step::Meet(a, b) => self.world.meet(*a, *b),
             Step::Heal => {
                 self.judge_triggers();
                 self.world.heal();

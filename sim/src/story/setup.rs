@@ -82,6 +82,9 @@ pub(super) fn world(story: &Story) -> Result<World, String> {
     for node in 0..count {
         world.gift(node, SPARE);
     }
+    for (node, amount) in &story.coins {
+        world.gift(*node, *amount);
+    }
     for channel in &story.channels {
         world.gift(channel.from, Sat(channel.amount.0 + 100_000));
     }

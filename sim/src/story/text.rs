@@ -91,9 +91,12 @@ pub fn keywords() -> Vec<&'static str> {
         "close",
         "wait",
         "mine",
+        "block",
         "cut",
         "stall",
         "part",
+        "meet",
+        "coins",
         "heal",
         "when",
         "perhaps",
@@ -332,6 +335,10 @@ fn take_words(story: &mut Story, words: &mut Words<'_>) -> Result<()> {
             story.options.push((node, option, words.number("the option's value")?));
         }
         "channel" => story.channels.push(channel(words)?),
+        "coins" => {
+            let coins = (words.node()?, words.sat()?);
+            story.coins.push(coins);
+        }
         word => story.steps.push(step(word, words)?),
     }
     Ok(())
@@ -391,6 +398,8 @@ fn step(word: &str, words: &mut Words<'_>) -> Result<Step> {
         "cut" => Step::Cut(words.node()?, words.node()?),
         "stall" => Step::Stall(words.node()?, words.node()?, words.duration_ms()?),
         "part" => Step::Part(words.node()?, words.node()?),
+        "block" => Step::Block,
+        "meet" => Step::Meet(words.node()?, words.node()?),
         "heal" => Step::Heal,
         "when" => Step::Must(trigger(words)?),
         "perhaps" => Step::Arm(trigger(words)?),

@@ -195,6 +195,11 @@ impl World {
         self.parted.insert((a.min(b), a.max(b)));
     }
 
+    /// Two that were parted can reach each other again.
+    pub fn meet(&mut self, a: NodeIndex, b: NodeIndex) {
+        self.parted.remove(&(a.min(b), a.max(b)));
+    }
+
     /// The proxy through which a node is connected goes away, or comes back. While it is away all connections are lost,
     /// the node's calls fail at once, and those of others when their patience is over.
     pub fn proxy_is_up(&mut self, node: NodeIndex, is_up: bool) {
@@ -213,7 +218,8 @@ impl World {
         self.dials.get(&(node, other)).copied().unwrap_or_default()
     }
 
-    /// All that was parted may meet again, and bad habits are dropped; stalls, slow stores and late blocks end, and nothing waits to go wrong.
+    /// All that was parted may meet again, and bad habits are dropped; stalls, slow stores and late blocks end, and nothing
+    /// waits to go wrong.
     pub fn heal(&mut self) {
         self.disarm();
         self.habits.clear();

@@ -186,6 +186,16 @@ impl World {
         &self.nodes[node].node
     }
 
+    /// All that a node has written.
+    pub fn disk(&self, node: NodeIndex) -> &crate::disk::Disk {
+        &self.nodes[node].disk
+    }
+
+    /// What its clocks show.
+    pub fn clock(&self, node: NodeIndex) -> leyden_core::clock::Clock {
+        self.nodes[node].clock(self.now_ms)
+    }
+
     /// Where a node is dialled.
     pub fn address(node: NodeIndex) -> NetAddr {
         NetAddr::Ip4([10, 0, (node >> 8) as u8, node as u8], 9735)
