@@ -201,7 +201,7 @@ impl Channel {
             }
             Link::Live { .. } => {}
         }
-        if matches!(self.row.phase, Phase::OnChain { .. } | Phase::Closed) {
+        if self.is_on_chain() {
             // Whatever else it is was written before the peer heard of the end.
             match message {
                 Message::ClosingSigned(_) => self.repeat_closing_signed(cx),
@@ -356,6 +356,11 @@ impl Channel {
     /// The peer's signature on our latest commitment.
     pub fn peer_signature(&self) -> Sig {
         self.signature.signature
+    }
+
+    /// Is its money on chain, or on its way there by one side's wish?
+    pub fn is_on_chain(&self) -> bool {
+        matches!(self.row.phase, Phase::OnChain { .. } | Phase::Closed)
     }
 
     /// One HTLC of the peer.

@@ -148,6 +148,10 @@ impl Node {
             return self.refuse(io, arrival, &details);
         }
         let is_hold = invoice.proof.is_hold();
+        // Nor may it begin to wait there, after a restart.
+        if self.channels.get(&arrival.channel).is_none_or(|channel| channel.is_on_chain()) {
+            return;
+        }
         let terms = InvoiceTerms { amount: invoice.amount, final_cltv_delta: invoice.min_final_cltv_expiry_delta };
         let part = HeldPart {
             channel: arrival.channel,

@@ -187,6 +187,14 @@ impl Incoming {
         self.accepted.iter().filter(|(_, parts)| on(parts)).map(|(payment_hash, _)| *payment_hash).collect()
     }
 
+    /// Takes all parts of the payments that wait for more of them and have one on this channel.
+    pub fn take_with(&mut self, channel: ChannelKey) -> Vec<HeldPart> {
+        let on = |set: &Set| set.parts.iter().any(|part| part.channel == channel);
+        let hashes: Vec<PaymentHash> =
+            self.sets.iter().filter(|(_, set)| on(set)).map(|(payment_hash, _)| *payment_hash).collect();
+        hashes.into_iter().flat_map(|payment_hash| self.take(payment_hash)).collect()
+    }
+
     /// How many payments wait, for more parts or for a client's word.
     pub fn len(&self) -> usize {
         self.sets.len() + self.accepted.len()
@@ -288,6 +296,18 @@ mod tests {
         assert_eq!(incoming.overdue(BlockHeight(132)), vec![HASH]);
         assert_eq!(incoming.take(HASH), vec![part(0, 1_000)]);
         assert!(incoming.is_empty());
+    }
+
+    #[test]
+    fn an_incomplete_payment_goes_back_with_any_of_its_channels() {
+        let mut incoming = Incoming::default();
+        offer(&mut incoming, 0, 400, 1_000);
+        let other = HeldPart { channel: ChannelKey(2), ..part(0, 300) };
+        let verdict = incoming.part(HASH, other, terms(300, 1_000), INVOICE, BlockHeight(100), Mono(60_000));
+        assert_eq!(verdict, Verdict::Hold);
+        assert_eq!(incoming.take_with(ChannelKey(3)), vec![]);
+        assert_eq!(incoming.take_with(ChannelKey(2)), vec![part(0, 400), other]);
+        assert_eq!((incoming.len(), incoming.next_deadline()), (0, None));
     }
 
     #[test]

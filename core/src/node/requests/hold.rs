@@ -183,5 +183,8 @@ impl Node {
         for payment_hash in self.incoming.accepted_on(key) {
             self.cancel(io, payment_hash, "a channel of it goes on chain");
         }
+        // An incomplete payment must not become complete with a part that nobody would claim.
+        let parts = self.incoming.take_with(key);
+        self.fail_late_parts(io, &parts);
     }
 }
