@@ -127,8 +127,10 @@ fn every_scenario_has_a_bug_to_find() {
 fn a_tape_of_a_bug_shows_the_bug() {
     let mut flaws = Vec::new();
     let mut tried = 0;
-    // The other rows are about what their stories expect, which nobody records.
-    let is_told = |row: &&Row| !row.is_crashing && (row.oracle.starts_with('O') || row.oracle == "wire");
+    // The other rows are about what their stories expect, which nobody records; and in one, closes name feerates, which
+    // tapes do not carry over.
+    let is_carried = |row: &&Row| !row.is_crashing && row.name != "s49-disjoint-fees";
+    let is_told = |row: &&Row| is_carried(row) && (row.oracle.starts_with('O') || row.oracle == "wire");
     for row in rows().iter().filter(is_told) {
         activate(Some(row.mutation));
         let (outcome, recordings) = run_recorded(&row.story);

@@ -111,6 +111,9 @@ pub(super) fn tell(
                 },
                 Request::Close(close) => match peer_of(&close.channel, of, channels, index) {
                     Some(peer) => {
+                        if close.fee_range.is_some() {
+                            plot.note("feerates that closes name");
+                        }
                         if closes.insert((at_ms, of, peer)) {
                             plot.step(at_ms, Rank::Ask, Step::Close(of, peer, close.unilateral_timeout_s));
                         }
