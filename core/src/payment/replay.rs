@@ -127,11 +127,14 @@ impl Replays {
     }
 }
 
-/// As a sequence of keys and rows.
+/// As a sequence of keys and rows, in the order of the keys: where they stand in memory depends on what has been
+/// forgotten before, and a node that was thawed must encode to the same bytes as the one that went on.
 impl bincode::Encode for Replays {
     fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
         (self.seen.len() as u64).encode(encoder)?;
-        self.seen.iter().try_for_each(|(_, seen)| (seen.key, seen.row).encode(encoder))
+        let mut all: Vec<(OnionKey, ReplayRow)> = self.seen.iter().map(|(_, seen)| (seen.key, seen.row)).collect();
+        all.sort_unstable_by_key(|(key, _)| *key);
+        all.iter().try_for_each(|entry| entry.encode(encoder))
     }
 }
 
@@ -185,6 +188,28 @@ mod tests {
         restarted.forget_expired(&mut rows, BlockHeight(101));
         assert!(restarted.is_new(&mut rows, &[7; 32], copy, 300), "its HTLC has expired long since");
         assert_eq!(rows.0.len(), 2);
+    }
+
+    #[test]
+    fn a_thawed_copy_goes_on_to_the_same_bytes() {
+        let bytes_of =
+            |replays: &Replays| bincode::encode_to_vec(replays, bincode::config::standard()).expect("it encodes");
+        let (mut replays, mut rows) = (Replays::default(), Rows(BTreeMap::new()));
+        let see = |replays: &mut Replays, rows: &mut Rows, numbers: std::ops::Range<u8>, expiry: u32| {
+            for number in numbers {
+                assert!(replays.is_new(rows, &[number; 32], (ChannelKey(1), HtlcId(u64::from(number))), expiry));
+            }
+        };
+        see(&mut replays, &mut rows, 0..40, 100);
+        see(&mut replays, &mut rows, 40..80, 200);
+        replays.forget_expired(&mut rows, BlockHeight(101));
+        let mut thawed: Replays =
+            bincode::decode_from_slice(&bytes_of(&replays), bincode::config::standard()).expect("we wrote it").0;
+        // One fills the places of what was forgotten, the other has no such places.
+        for replays in [&mut replays, &mut thawed] {
+            see(replays, &mut Rows(BTreeMap::new()), 80..130, 200);
+        }
+        assert_eq!(bytes_of(&replays), bytes_of(&thawed));
     }
 
     #[test]
