@@ -65,8 +65,8 @@ pub(crate) fn judge(telling: &mut Telling<'_>) {
         (0..telling.world.len()).filter(|node| !telling.world.checks().is_bad(*node)).collect();
     let all: BTreeMap<NodeIndex, Books> = honest.iter().map(|node| (*node, books(&mut telling.world, *node))).collect();
     let mut found: Vec<(&'static str, NodeIndex, String)> = Vec::new();
-    // What waits for a peer that does not keep the rules may wait until its HTLC expires.
-    let is_patient = honest.len() < telling.world.len();
+    // What waits for a peer with a habit may wait until its HTLC expires.
+    let is_patient = telling.story.has_habits();
     for (node, own) in &all {
         if !is_patient {
             terminal(*node, own, &mut found);
@@ -212,8 +212,8 @@ fn judge_payment(
     let name = &payment.name;
     let (is_complete, is_paid) = (status == Some(PayStatus::Complete), paid.is_some());
     // Whoever forwards may fail an HTLC towards the payer and fulfil it towards the payee: that costs nobody else.
-    let is_anyone_bad = all.len() < telling.story.names.len();
-    let is_torn = if is_anyone_bad { is_complete && !is_paid } else { is_complete != is_paid };
+    let is_patient = telling.story.has_habits();
+    let is_torn = if is_patient { is_complete && !is_paid } else { is_complete != is_paid };
     if is_torn {
         found.push(("O1 conservation", payment.from, format!("{name} is {status:?} and paid: {is_paid}")));
     }
@@ -233,7 +233,7 @@ fn judge_payment(
     let Some((request, life)) = payment.request else { return };
     let reply = telling.world.reply(request);
     match reply {
-        None if telling.world.life(payment.from) == life && status != Some(PayStatus::Pending) => {
+        None if telling.world.life(payment.from) == life && !(is_patient && status == Some(PayStatus::Pending)) => {
             found.push(("O5 liveness", payment.from, format!("nobody was told of {name}")));
         }
         Some(reply) if reply.is_ok() != is_complete => {
@@ -253,7 +253,7 @@ fn conserved(
     all: &BTreeMap<NodeIndex, Books>,
     found: &mut Vec<(&'static str, NodeIndex, String)>,
 ) {
-    let is_anyone_bad = all.len() < telling.story.names.len();
+    let is_patient = telling.story.has_habits();
     for (node, own) in all {
         let received: u64 =
             own.invoices.iter().filter_map(|invoice| invoice.paid).map(|paid| paid.amount_received_msat.0).sum();
@@ -262,7 +262,7 @@ fn conserved(
         let should = (telling.before[*node] + received + own.forward_fees_msat).checked_sub(sent);
         let in_channels: u64 =
             own.channels.iter().filter(|channel| counts(channel)).map(|channel| channel.to_us_msat.0).sum();
-        if telling.changes == 0 && telling.world.nobody_closed() && !is_anyone_bad {
+        if telling.changes == 0 && telling.world.nobody_closed() && !is_patient {
             if should != Some(in_channels) {
                 let text = format!(
                     "{} + {received} received + {} earned - {sent} sent is not {in_channels} msat",
@@ -274,7 +274,7 @@ fn conserved(
         }
         // Where channels come and go, all that a node has counts, and what that costs on chain is allowed for.
         let closed = own.channels.iter().filter(|channel| channel.state != ChannelState::Normal).count() as u64;
-        let cost_msat = ON_CHAIN_COST_MSAT * (telling.changes + 1 + if is_anyone_bad { closed } else { 0 });
+        let cost_msat = ON_CHAIN_COST_MSAT * (telling.changes + 1 + if is_patient { closed } else { 0 });
         // What was given away with an opening is gone, and what was given is there.
         let new = own.channels.iter().filter(|channel| !telling.old_channels.contains(&channel.channel_id));
         let given: u64 =
@@ -283,7 +283,7 @@ fn conserved(
         let should = had.checked_sub(sent).map(|should| should.saturating_sub(cost_msat + telling.pushed[*node]));
         // What a bad peer holds back is in HTLCs still.
         let held = own.channels.iter().flat_map(|channel| &channel.htlcs).map(|htlc| htlc.amount_msat.0);
-        let held_msat: u64 = if is_anyone_bad { held.sum() } else { 0 };
+        let held_msat: u64 = if is_patient { held.sum() } else { 0 };
         let claims_msat = telling.world.node(*node).census().claims_sat.to_msat().0;
         let has = Msat(in_channels + own.wallet_msat + claims_msat + held_msat);
         if should.is_none_or(|should| has.0 < should) {

@@ -370,6 +370,11 @@ pub enum Saying {
 }
 
 impl Story {
+    /// Has anybody a bad habit? Then some of what was begun may wait for long, and both ends may go on chain at once.
+    pub(crate) fn has_habits(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::Habit(..)))
+    }
+
     /// An empty one.
     pub fn new(title: &str, names: &[&str]) -> Story {
         Story {
