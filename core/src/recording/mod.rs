@@ -31,7 +31,7 @@ pub use tape::Tape;
 pub use turn::{Answer, RecordedStep, RecordedTurn};
 
 /// The format that this build writes and reads. Any change of it gets the next number.
-pub const FORMAT_VERSION: u16 = 1;
+pub const FORMAT_VERSION: u16 = 2;
 
 /// Names the source that this build decides by.
 pub const BUILD_ID: &str = env!("LEYDEN_BUILD_ID");
