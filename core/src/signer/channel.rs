@@ -120,27 +120,32 @@ impl ChannelKeys {
         match commitment {
             CommitmentOf::Local(number) => {
                 let PointOf { secret, point, .. } = self.point_of(number);
+                let basepoints = &self.basepoints;
+                let delayed = keys::derive_own_pubkey(&self.delayed_payment, &basepoints.delayed_payment, &point);
                 CommitmentKeys {
                     per_commitment_point: point,
                     revocation: keys::own_revocation_pubkey(&peer.revocation, &point, &secret),
-                    delayed: keys::derive_own_pubkey(&self.delayed_payment, &self.basepoints.delayed_payment, &point),
+                    delayed,
                     counterparty_payment: peer.payment,
                     htlc: scope.htlc_keys(|| HtlcKeys {
-                        owner: self.own_htlc_pubkey(&point),
+                        owner: basepoints.owner_htlc(delayed, || self.own_htlc_pubkey(&point)),
                         counterparty: keys::derive_pubkey(&peer.htlc, &point),
                     }),
                 }
             }
-            CommitmentOf::Remote(point) => CommitmentKeys {
-                per_commitment_point: point,
-                revocation: keys::remote_revocation_pubkey(&self.revocation, &self.basepoints.revocation, &point),
-                delayed: keys::derive_pubkey(&peer.delayed_payment, &point),
-                counterparty_payment: self.basepoints.payment,
-                htlc: scope.htlc_keys(|| HtlcKeys {
-                    owner: keys::derive_pubkey(&peer.htlc, &point),
-                    counterparty: self.own_htlc_pubkey(&point),
-                }),
-            },
+            CommitmentOf::Remote(point) => {
+                let delayed = keys::derive_pubkey(&peer.delayed_payment, &point);
+                CommitmentKeys {
+                    per_commitment_point: point,
+                    revocation: keys::remote_revocation_pubkey(&self.revocation, &self.basepoints.revocation, &point),
+                    delayed,
+                    counterparty_payment: self.basepoints.payment,
+                    htlc: scope.htlc_keys(|| HtlcKeys {
+                        owner: peer.owner_htlc(delayed, || keys::derive_pubkey(&peer.htlc, &point)),
+                        counterparty: self.own_htlc_pubkey(&point),
+                    }),
+                }
+            }
         }
     }
 

@@ -89,12 +89,16 @@ impl KeysSigner {
         assert!(index.0 < 1 << 62, "keys are numbered one by one");
         let mut root = derive(&self.channels_root, &[hardened(high), hardened(low)]);
         let key = |k: u32| derive(&root, &[hardened(k)]).private_key;
+        let delayed_payment = key(3);
         let secrets = ChannelSecrets {
             funding: key(0),
             revocation: key(1),
             payment: key(2),
-            delayed_payment: key(3),
-            htlc: key(4),
+            delayed_payment,
+            // BOLT 3 has a basepoint for HTLCs so that their keys can lie elsewhere than those of the delayed outputs.
+            // Here one signer holds both, no signature for one output is good for another, and each end saves a
+            // derivation in every commitment of ours with an HTLC.
+            htlc: delayed_payment,
             seed: key(5).secret_bytes(),
         };
         root.private_key.non_secure_erase();

@@ -22,6 +22,14 @@ pub struct Basepoints {
     pub htlc: PublicKey,
 }
 
+impl Basepoints {
+    /// The HTLC key in a commitment of one's own. Who gives one basepoint for both purposes, as Leyden does, has one key
+    /// for both there, and it is derived once.
+    pub(crate) fn owner_htlc(&self, delayed: PublicKey, derive: impl FnOnce() -> PublicKey) -> PublicKey {
+        if self.htlc == self.delayed_payment { delayed } else { derive() }
+    }
+}
+
 /// The two keys of HTLC outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HtlcKeys {
@@ -79,13 +87,14 @@ impl CommitmentKeys {
         scope: KeyScope,
     ) -> CommitmentKeys {
         let point = &per_commitment_point;
+        let delayed = derive_pubkey(&owner.delayed_payment, point);
         CommitmentKeys {
             per_commitment_point,
             revocation: revocation_pubkey(&counterparty.revocation, point),
-            delayed: derive_pubkey(&owner.delayed_payment, point),
+            delayed,
             counterparty_payment: counterparty.payment,
             htlc: scope.htlc_keys(|| HtlcKeys {
-                owner: derive_pubkey(&owner.htlc, point),
+                owner: owner.owner_htlc(delayed, || derive_pubkey(&owner.htlc, point)),
                 counterparty: derive_pubkey(&counterparty.htlc, point),
             }),
         }

@@ -129,17 +129,17 @@ fn a_direct_payment_takes_few_operations_on_the_curve() {
     // Eight sets of keys: four commitments, each at both ends.
     assert_eq!(recovers - 1, 4, "the revocation key of each commitment of one's own");
     assert_eq!((multiplications, combinations), (4, 4), "and of each of the peer's: its point times a public number");
-    // The delayed key of each set, and both HTLC keys where there is an HTLC: the peer's by addition, our own from its
-    // secret.
-    assert_eq!(additions, 4 + 4);
+    // The delayed key of each set, which is the owner's HTLC key too, and the other HTLC key where there is an HTLC: the
+    // peer's by addition, our own from its secret.
+    assert_eq!(additions, 4 + 2);
     assert_eq!(
         creates,
-        4 + 4 + 4 + 4 + 4 + 1,
+        4 + 2 + 4 + 4 + 4 + 1,
         "and the rest of the peer's revocation keys, a point for each commitment, a check of each secret, the onion's point"
     );
     assert_eq!(ecdhs, 2, "one at either end of the onion");
     // Two for each of the peer's commitments could be saved by a way whose duration depends on a secret that stays.
-    assert!(rest <= 43);
+    assert!(rest <= 39);
     // The point after next in each `revoke_and_ack`, the onion's point, the payee as a hop.
     assert_eq!(parses, 6);
     assert_eq!(counts.others, 0);
