@@ -58,6 +58,9 @@ const _: () = assert!(PAYMENTS_WAITING_MAX <= PAYMENTS_IN_FLIGHT_MAX);
 pub const PEERS_WAITED_FOR_MAX: usize = 8;
 /// Payments that are passed over when room has come that is too small for them.
 pub const PASSED_OVER_MAX: usize = 16;
+/// Commitments whose keys wait to be derived ahead of their use, and as many whose keys have been: an idle node has few
+/// channels that move.
+pub const KEYS_AHEAD_MAX: usize = 8;
 /// Parts of one outgoing payment.
 pub const PAYMENT_PARTS_MAX: usize = 64;
 /// Requests that wait for something to happen (`waitsendpay`, `waitanyinvoice`, …).

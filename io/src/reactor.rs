@@ -198,12 +198,18 @@ impl<M: Machine> Reactor<M> {
         self.recorder.begin(&self.machine, clock, &mut self.log);
         self.in_turn(clock, |machine, signer, _, out| machine.start(clock, signer, out))?;
         while !self.stop {
+            // While the world leaves us time the signer works ahead, one small piece after each look.
             let timeout = self.timeout();
-            match self.poll.poll(&mut events, timeout) {
+            let has_time = self.signer.can_work_ahead() && timeout != Some(Duration::ZERO);
+            match self.poll.poll(&mut events, if has_time { Some(Duration::ZERO) } else { timeout }) {
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,
                 other => other?,
             }
-            self.turn(&events)?;
+            if has_time && events.is_empty() {
+                self.signer.work_ahead();
+            } else {
+                self.turn(&events)?;
+            }
         }
         Ok(())
     }

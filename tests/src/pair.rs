@@ -1,7 +1,7 @@
 //! Two nodes in this thread with a channel between them, their messages carried by hand: nothing else is at work while
 //! something is counted.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bitcoin::hashes::Hash;
 use bitcoin::{Network as BitcoinNetwork, Transaction, TxIn, TxOut, absolute, transaction};
@@ -28,6 +28,9 @@ use crate::alloc::{allocations, aside, held};
 #[derive(Default)]
 struct Out {
     rows: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
+    /// In this turn, which is one transaction: a row is written once in it.
+    changed: BTreeSet<(Table, Vec<u8>)>,
+    written: BTreeMap<Table, Written>,
     sent: VecDeque<Vec<u8>>,
     /// Buffers of messages that were delivered.
     spare: Vec<Vec<u8>>,
@@ -54,14 +57,31 @@ impl Sink for Out {
 }
 
 impl Out {
+    fn commit(&mut self) {
+        for row in std::mem::take(&mut self.changed) {
+            let written = self.written.entry(row.0).or_default();
+            match self.rows.get(&row) {
+                Some(value) => {
+                    written.rows += 1;
+                    written.bytes += (row.1.len() + value.len()) as u64;
+                }
+                None => written.deletions += 1,
+            }
+        }
+    }
+
     fn take(&mut self, command: Command<'_>) {
         match command {
             Command::Put { table, key, value } => {
                 let mut bytes = Vec::new();
                 value.write(&mut bytes);
+                self.changed.insert((table, key.to_vec()));
                 self.rows.insert((table, key.to_vec()), bytes);
             }
-            Command::Delete { table, key } => drop(self.rows.remove(&(table, key.to_vec()))),
+            Command::Delete { table, key } => {
+                self.changed.insert((table, key.to_vec()));
+                self.rows.remove(&(table, key.to_vec()));
+            }
             Command::Broadcast { tx, .. } => self.broadcast.push(tx.clone()),
             Command::Reply { result, .. } => self.replies.push(result.clone()),
             Command::Load { query, table, range, .. } => {
@@ -99,12 +119,25 @@ pub struct End<S> {
     out: Out,
 }
 
+/// What went into a table, rows that replaced others included.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Written {
+    /// How many rows.
+    pub rows: u64,
+    /// Their keys and values, without what the store adds to each.
+    pub bytes: u64,
+    /// How many rows were taken out.
+    pub deletions: u64,
+}
+
 /// Two ends of a connection.
 pub struct Pair<S> {
     /// The payer, who opens the channels.
     pub a: End<S>,
     /// The payee.
     pub b: End<S>,
+    /// What an end does with the time in which it waits for the other.
+    pub idle: fn(&mut S),
     height: u32,
 }
 
@@ -144,7 +177,11 @@ impl<S: Signer> End<S> {
     /// One event, and what the end of its turn brings.
     pub fn step(&mut self, name: &'static str, event: Event<'_>) {
         self.one_step(name, event);
-        // The turn's end: channels sign, history is read.
+        self.end_turn();
+    }
+
+    /// Channels sign, history is read, and all is written at once.
+    fn end_turn(&mut self) {
         while self.node.next_deadline() == Some(Mono(0)) {
             self.one_step("end of turn", Event::Deadline);
         }
@@ -152,15 +189,21 @@ impl<S: Signer> End<S> {
             let found = self.out.rows.get_key_value(&(table, key)).filter(|_| exactly);
             let found: Vec<_> = found.map(|((_, key), value)| (key.clone(), value.clone())).into_iter().collect();
             let rows: Vec<Row<'_>> = found.iter().map(|(key, value)| Row { table, key, value }).collect();
-            self.step("rows", Event::Loaded { query, rows: &rows });
+            self.one_step("rows", Event::Loaded { query, rows: &rows });
+            self.end_turn();
         }
+        aside(|| self.out.commit());
     }
 
-    /// Takes in a message and gives its bytes back to be used again.
-    fn receive(&mut self, message: Vec<u8>) -> Vec<u8> {
-        let name = Message::decode(&message).map_or("unknown", |message| message.name());
-        self.step(name, Event::Received { conn: CONN, message: &message });
-        message
+    /// Takes in what the other end has sent so far, in one turn as a daemon does that finds it all in its socket, and
+    /// gives the buffers back to be used again.
+    fn receive(&mut self, from: &mut End<S>) {
+        while let Some(message) = from.out.sent.pop_front() {
+            let name = Message::decode(&message).map_or("unknown", |message| message.name());
+            self.one_step(name, Event::Received { conn: CONN, message: &message });
+            from.out.spare.push(message);
+        }
+        self.end_turn();
     }
 
     /// A client's request.
@@ -170,6 +213,11 @@ impl<S: Signer> End<S> {
         let given = request.clone();
         self.heap.held += held() - before;
         self.step("request", Event::Request { id: RequestId(1), request: given });
+    }
+
+    /// What was written since this was asked last.
+    pub fn take_written(&mut self) -> BTreeMap<Table, Written> {
+        std::mem::take(&mut self.out.written)
     }
 
     /// The answer, of which there is one.
@@ -217,7 +265,7 @@ impl<S: Signer> Pair<S> {
             Event::Connected { conn: CONN, peer: id_b, direction: outbound, address: address.clone() },
         );
         b.step("connection", Event::Connected { conn: CONN, peer: id_a, direction: inbound, address });
-        let mut pair = Pair { a, b, height: 101 };
+        let mut pair = Pair { a, b, idle: |_| {}, height: 101 };
         pair.drain();
         pair
     }
@@ -270,17 +318,11 @@ impl<S: Signer> Pair<S> {
     /// Until neither has anything to say.
     pub fn drain(&mut self) {
         let (a, b) = (&mut self.a, &mut self.b);
-        loop {
-            let (to_b, to_a) = (a.out.sent.pop_front(), b.out.sent.pop_front());
-            if to_a.is_none() && to_b.is_none() {
-                return;
-            }
-            if let Some(message) = to_b {
-                a.out.spare.push(b.receive(message));
-            }
-            if let Some(message) = to_a {
-                b.out.spare.push(a.receive(message));
-            }
+        while !(a.out.sent.is_empty() && b.out.sent.is_empty()) {
+            b.receive(a);
+            (self.idle)(&mut b.signer);
+            a.receive(b);
+            (self.idle)(&mut a.signer);
         }
     }
 

@@ -290,6 +290,7 @@ impl Channel {
         self.ledger.step(Step::RecvRevoke, &mut moved);
         self.remote_points.current = self.remote_points.next.expect("we signed with it");
         self.remote_points.next = Some(next);
+        cx.signer.expect(self.row.keys, CommitmentOf::Remote(next), &self.row.basepoints.remote);
         self.put_moved(cx, &moved);
         self.tell_moved(cx, &mut moved);
         cx.scratch.moved = moved;

@@ -151,6 +151,11 @@ impl Signer for RecordingSigner<'_> {
         made
     }
 
+    /// No answer, and none that depends on it: nothing to record.
+    fn expect(&mut self, keys: KeysIndex, commitment: CommitmentOf, peer: &Basepoints) {
+        self.inner.expect(keys, commitment, peer);
+    }
+
     fn track(&mut self, keys: KeysIndex, state: SignerState) {
         let question = Question::of_channel(Ask::Track, keys);
         question.digest(self.digest, &[]);

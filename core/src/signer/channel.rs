@@ -117,36 +117,48 @@ impl ChannelKeys {
         peer: &Basepoints,
         scope: KeyScope,
     ) -> CommitmentKeys {
-        match commitment {
+        let made = match commitment {
             CommitmentOf::Local(number) => {
                 let PointOf { secret, point, .. } = self.point_of(number);
-                let basepoints = &self.basepoints;
-                let delayed = keys::derive_own_pubkey(&self.delayed_payment, &basepoints.delayed_payment, &point);
                 CommitmentKeys {
                     per_commitment_point: point,
                     revocation: keys::own_revocation_pubkey(&peer.revocation, &point, &secret),
-                    delayed,
+                    delayed: keys::derive_own_pubkey(&self.delayed_payment, &self.basepoints.delayed_payment, &point),
                     counterparty_payment: peer.payment,
-                    htlc: scope.htlc_keys(|| HtlcKeys {
-                        owner: basepoints.owner_htlc(delayed, || self.own_htlc_pubkey(&point)),
-                        counterparty: keys::derive_pubkey(&peer.htlc, &point),
-                    }),
+                    htlc: None,
                 }
             }
-            CommitmentOf::Remote(point) => {
-                let delayed = keys::derive_pubkey(&peer.delayed_payment, &point);
-                CommitmentKeys {
-                    per_commitment_point: point,
-                    revocation: keys::remote_revocation_pubkey(&self.revocation, &self.basepoints.revocation, &point),
-                    delayed,
-                    counterparty_payment: self.basepoints.payment,
-                    htlc: scope.htlc_keys(|| HtlcKeys {
-                        owner: peer.owner_htlc(delayed, || keys::derive_pubkey(&peer.htlc, &point)),
-                        counterparty: self.own_htlc_pubkey(&point),
-                    }),
-                }
-            }
-        }
+            CommitmentOf::Remote(point) => CommitmentKeys {
+                per_commitment_point: point,
+                revocation: keys::remote_revocation_pubkey(&self.revocation, &self.basepoints.revocation, &point),
+                delayed: keys::derive_pubkey(&peer.delayed_payment, &point),
+                counterparty_payment: self.basepoints.payment,
+                htlc: None,
+            },
+        };
+        self.with_htlcs(made, commitment, peer, scope)
+    }
+
+    /// Adds the keys of HTLC outputs, if they are wanted.
+    pub(super) fn with_htlcs(
+        &self,
+        made: CommitmentKeys,
+        commitment: CommitmentOf,
+        peer: &Basepoints,
+        scope: KeyScope,
+    ) -> CommitmentKeys {
+        let (point, delayed) = (&made.per_commitment_point, made.delayed);
+        let htlc = scope.htlc_keys(|| match commitment {
+            CommitmentOf::Local(_) => HtlcKeys {
+                owner: self.basepoints.owner_htlc(delayed, || self.own_htlc_pubkey(point)),
+                counterparty: keys::derive_pubkey(&peer.htlc, point),
+            },
+            CommitmentOf::Remote(_) => HtlcKeys {
+                owner: peer.owner_htlc(delayed, || keys::derive_pubkey(&peer.htlc, point)),
+                counterparty: self.own_htlc_pubkey(point),
+            },
+        });
+        CommitmentKeys { htlc, ..made }
     }
 
     fn own_htlc_pubkey(&self, point: &PublicKey) -> PublicKey {

@@ -9,6 +9,7 @@ use secp256k1::ecdh::SharedSecret;
 use secp256k1::{Message, PublicKey, SECP256K1, SecretKey};
 use zeroize::Zeroize;
 
+use super::ahead::{Ahead, Wanted};
 use super::channel::{ChannelKeys, ChannelSecrets};
 use super::draw::Draw;
 use super::wallet::{Account, Accounts};
@@ -31,6 +32,7 @@ pub struct KeysSigner {
     node_id: NodeId,
     channels_root: Xpriv,
     channels: BTreeMap<KeysIndex, Box<ChannelKeys>>,
+    ahead: Ahead,
     master: Fingerprint,
     p2wpkh: Account,
     p2tr: Account,
@@ -71,6 +73,7 @@ impl KeysSigner {
             node_id: node.private_key.public_key(SECP256K1).into(),
             channels_root: derive(&ours, &[hardened(CHANNELS)]),
             channels: BTreeMap::new(),
+            ahead: Ahead::default(),
             master: master.fingerprint(SECP256K1),
             p2wpkh: Account::new(&master, 84, coin),
             p2tr: Account::new(&master, 86, coin),
@@ -103,6 +106,24 @@ impl KeysSigner {
         };
         root.private_key.non_secure_erase();
         secrets
+    }
+
+    /// Is there anything to do in an idle moment?
+    pub fn can_work_ahead(&self) -> bool {
+        self.ahead.is_wanted()
+    }
+
+    /// Uses an idle moment: derives the keys of one commitment to come.
+    pub fn work_ahead(&mut self) {
+        if let Some(Wanted { keys, of, peer }) = self.ahead.next() {
+            let channel = self.channel(keys);
+            let made = channel.commitment_keys(of, &peer, KeyScope::Balances);
+            if let CommitmentOf::Local(number) = of {
+                // It goes into the `revoke_and_ack` that this commitment will bring.
+                channel.per_commitment_point(number + 1);
+            }
+            self.ahead.keep(keys, of, made);
+        }
     }
 
     fn channel(&mut self, index: KeysIndex) -> &mut ChannelKeys {
@@ -138,7 +159,17 @@ impl Signer for KeysSigner {
         peer: &Basepoints,
         scope: KeyScope,
     ) -> CommitmentKeys {
-        self.channel(keys).commitment_keys(commitment, peer, scope)
+        if let CommitmentOf::Local(number) = commitment {
+            self.ahead.want(keys, CommitmentOf::Local(number + 1), peer);
+        }
+        match self.ahead.take(keys, commitment) {
+            Some(made) => self.channel(keys).with_htlcs(made, commitment, peer, scope),
+            None => self.channel(keys).commitment_keys(commitment, peer, scope),
+        }
+    }
+
+    fn expect(&mut self, keys: KeysIndex, commitment: CommitmentOf, peer: &Basepoints) {
+        self.ahead.want(keys, commitment, peer);
     }
 
     fn track(&mut self, keys: KeysIndex, state: SignerState) {
@@ -151,6 +182,7 @@ impl Signer for KeysSigner {
 
     fn forget(&mut self, keys: KeysIndex) {
         self.channels.remove(&keys);
+        self.ahead.forget(keys);
     }
 
     fn local_signed(&mut self, keys: KeysIndex, number: u64) -> Result<(), Refusal> {

@@ -1,6 +1,7 @@
 //! The signer: the only place where secrets are. It answers in meanings, not in raw signatures over anything, so that
 //! it can refuse what would lose money.
 
+mod ahead;
 mod channel;
 mod draw;
 mod keys_signer;
@@ -78,6 +79,10 @@ pub trait Signer {
         peer: &Basepoints,
         scope: KeyScope,
     ) -> CommitmentKeys;
+
+    /// Tells that the keys of this commitment will be asked for soon: whoever has time may derive them now. Nothing else
+    /// depends on it.
+    fn expect(&mut self, _keys: KeysIndex, _commitment: CommitmentOf, _peer: &Basepoints) {}
 
     /// Begins to guard a channel: a new one (`SignerState::default()`), or one restored from its rows. Until then
     /// no commitment, HTLC or closing transaction of it is signed and no secret released; claims, which only take, are.

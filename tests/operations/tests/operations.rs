@@ -39,6 +39,9 @@ impl Signer for Counting {
     fn wallet_accounts(&self) -> WalletAccounts {
         self.inner.wallet_accounts()
     }
+    fn expect(&mut self, keys: KeysIndex, commitment: CommitmentOf, peer: &Basepoints) {
+        self.inner.expect(keys, commitment, peer);
+    }
     counted! {
         fn ecdh(&mut self, point: &PublicKey) -> [u8; 32];
         fn channel_basepoints(&mut self, keys: KeysIndex) -> Basepoints;
@@ -106,17 +109,24 @@ fn a_direct_payment_asks_the_signer_no_more_than_it_must() {
     assert_eq!(pair.b.signer.calls, expected(&[("draw", 2), ("sign_recoverable", 1), ("ecdh", 1)]), "payee");
 }
 
+/// What one more payment asks of the curve, both ends together.
+fn operations(pair: &mut Pair<Counting>, label: &str) -> Operations {
+    let counts = count(|| pay(pair, label));
+    let Counts { signs, verifies, recovers, creates, multiplications, additions, combinations, ecdhs, parses, others } =
+        counts;
+    assert_eq!(others, 0);
+    Operations { signs, verifies, recovers, creates, additions, multiplications, combinations, ecdhs, parses }
+}
+
 #[test]
 fn a_direct_payment_takes_few_operations_on_the_curve() {
     let mut pair = Pair::with_channel(counting);
     pay(&mut pair, "first");
     pay(&mut pair, "second");
-    let counts = count(|| pay(&mut pair, "third"));
-    let Counts { signs, verifies, recovers, creates, multiplications, additions, combinations, ecdhs, parses, .. } =
-        counts;
-    let counted =
-        Operations { signs, verifies, recovers, creates, additions, multiplications, combinations, ecdhs, parses };
-    assert_eq!(DIRECT_PAYMENT, counted);
+    let counted = operations(&mut pair, "third");
+    assert_eq!(counted, DIRECT_PAYMENT);
+    let Operations { signs, verifies, recovers, creates, multiplications, additions, combinations, ecdhs, parses } =
+        counted;
     // The payer recovers the payee's key from the invoice: that is how its signature is checked. Every other recovery
     // is a revocation key of a commitment of one's own (see `core/src/tx/keys.rs`).
     let (verifies, rest) = (verifies + 1, recovers - 1 + creates + multiplications + additions + combinations + ecdhs);
@@ -142,5 +152,23 @@ fn a_direct_payment_takes_few_operations_on_the_curve() {
     assert!(rest <= 39);
     // The point after next in each `revoke_and_ack`, the onion's point, the payee as a hop.
     assert_eq!(parses, 6);
-    assert_eq!(counts.others, 0);
+}
+
+#[test]
+fn work_ahead_of_a_payment_is_not_done_again() {
+    let mut pair = Pair::with_channel(counting);
+    pair.idle = |signer| {
+        while signer.inner.can_work_ahead() {
+            signer.inner.work_ahead();
+        }
+    };
+    pay(&mut pair, "first");
+    pay(&mut pair, "second");
+    // The same as without it, only that a part of it falls into the time of waiting.
+    assert_eq!(operations(&mut pair, "third"), DIRECT_PAYMENT);
+    // Nobody waits: what was not derived before is derived when it is needed.
+    pair.idle = |_| {};
+    let saved = operations(&mut pair, "fourth");
+    assert!(saved.creates < DIRECT_PAYMENT.creates, "the last payment's idle time served this one");
+    assert_eq!(operations(&mut pair, "fifth"), DIRECT_PAYMENT);
 }

@@ -1,5 +1,6 @@
 //! The signer against the specification, against Bitcoin's own script interpreter, and against requests it must refuse.
 
+mod ahead;
 mod chain;
 mod refusals;
 mod vectors;
