@@ -6,4 +6,5 @@ pub mod browser;
 pub mod curve;
 pub mod daemon;
 pub mod line;
+pub mod load;
 pub mod pair;
