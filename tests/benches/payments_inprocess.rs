@@ -9,10 +9,10 @@ use std::cell::Cell;
 use leyden_core::amount::{Msat, Sat};
 use leyden_core::ids::ShortChannelId;
 use leyden_core::request::channel::{FundChannel, ListPeerChannels};
-use leyden_core::request::invoice::{CreateInvoice, ExposePrivate, InvoiceCreated, WantedProof};
-use leyden_core::request::payment::{FeeLimit, Pay, RouteHop, SendPay, WaitSendPay};
+use leyden_core::request::invoice::{CreateInvoice, InvoiceCreated};
+use leyden_core::request::payment::{Pay, RouteHop, SendPay, WaitSendPay};
 use leyden_core::request::peer::Connect;
-use leyden_core::request::{AmountOrAll, Request, Response};
+use leyden_core::request::{Request, Response};
 use leyden_sim::World;
 use rustix::time::{ClockId, clock_gettime};
 
@@ -69,19 +69,7 @@ fn network() -> World {
     world.faucet(0, Sat(200_000_000));
     let connect = Connect { peer: world.id(1), address: Some(World::address(1)) };
     world.call(0, Request::Connect(connect)).expect("they connect");
-    let fund = FundChannel {
-        peer: world.id(1),
-        amount: AmountOrAll::Amount(Sat(100_000_000)),
-        feerate: None,
-        announce: false,
-        min_confirmations: 1,
-        push_msat: Msat(0),
-        close_to: None,
-        utxos: None,
-        mindepth: None,
-        reserve_sat: None,
-        channel_type: None,
-    };
+    let fund = FundChannel { announce: false, ..FundChannel::new(world.id(1), Sat(100_000_000)) };
     world.call(0, Request::FundChannel(Box::new(fund))).expect("it is funded");
     world.mine(6);
     world.run_until_quiet();
@@ -91,15 +79,9 @@ fn network() -> World {
 
 fn invoice(world: &mut World, number: u64) -> InvoiceCreated {
     let create = CreateInvoice {
-        amount_msat: Some(Msat(10_000_000)),
-        label: format!("{number}"),
         description: "a measurement".to_owned(),
         expiry_s: 3600,
-        fallbacks: Vec::new(),
-        proof: WantedProof::Fresh,
-        expose: ExposePrivate::Auto,
-        cltv: None,
-        description_hash_only: false,
+        ..CreateInvoice::new(format!("{number}"), Some(Msat(10_000_000)))
     };
     match world.call(1, Request::Invoice(Box::new(create))) {
         Ok(Response::InvoiceCreated(created)) => *created,
@@ -108,17 +90,7 @@ fn invoice(world: &mut World, number: u64) -> InvoiceCreated {
 }
 
 fn pay(invoice: String) -> Request {
-    Request::Pay(Box::new(Pay {
-        invoice,
-        amount_msat: None,
-        label: None,
-        fee_limit: FeeLimit::Default,
-        retry_for_s: 60,
-        max_delay_blocks: None,
-        exclude: Vec::new(),
-        description: None,
-        partial_msat: None,
-    }))
+    Request::Pay(Box::new(Pay::new(invoice)))
 }
 
 fn channel(world: &mut World) -> ShortChannelId {
@@ -130,18 +102,11 @@ fn channel(world: &mut World) -> ShortChannelId {
 
 /// A payment over the one channel there is: its route is given, and so are its hash and its secret.
 fn sendpay(world: &World, channel: ShortChannelId, invoice: &InvoiceCreated) -> Request {
-    Request::SendPay(Box::new(SendPay {
-        route: vec![RouteHop { node: world.id(1), channel, amount_msat: Msat(10_000_000), delay: 100 }],
-        payment_hash: invoice.payment_hash,
-        label: None,
-        total_msat: None,
-        bolt11: None,
-        payment_secret: Some(invoice.payment_secret),
-        part_id: 0,
-        group_id: None,
-        payment_metadata: None,
-        description: None,
-    }))
+    Request::SendPay(Box::new(SendPay::new(
+        vec![RouteHop { node: world.id(1), channel, amount_msat: Msat(10_000_000), delay: 100 }],
+        invoice.payment_hash,
+        Some(invoice.payment_secret),
+    )))
 }
 
 fn wait_sendpay(invoice: &InvoiceCreated) -> Request {

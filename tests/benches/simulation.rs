@@ -9,11 +9,11 @@ use bitcoin::ScriptBuf;
 use leyden_core::amount::{Msat, Sat};
 use leyden_core::ids::RequestId;
 use leyden_core::request::channel::FundChannel;
-use leyden_core::request::invoice::{CreateInvoice, ExposePrivate, WantedProof};
-use leyden_core::request::payment::{FeeLimit, Pay};
+use leyden_core::request::invoice::CreateInvoice;
+use leyden_core::request::payment::Pay;
 use leyden_core::request::peer::Connect;
 use leyden_core::request::wallet::AddressKind;
-use leyden_core::request::{AmountOrAll, Request, Response};
+use leyden_core::request::{Request, Response};
 use leyden_sim::World;
 use leyden_tests::alloc::{Counting, held};
 use leyden_tests::curve;
@@ -65,17 +65,9 @@ fn give_coins(world: &mut World) {
 
 fn fund(world: &World, peer: usize) -> Request {
     Request::FundChannel(Box::new(FundChannel {
-        peer: world.id(peer),
-        amount: AmountOrAll::Amount(Sat(1_000_000)),
-        feerate: None,
         announce: false,
-        min_confirmations: 1,
         push_msat: Msat(500_000_000),
-        close_to: None,
-        utxos: None,
-        mindepth: None,
-        reserve_sat: None,
-        channel_type: None,
+        ..FundChannel::new(world.id(peer), Sat(1_000_000))
     }))
 }
 
@@ -115,15 +107,9 @@ fn round(world: &mut World, number: usize) {
     };
     let ask = |node| {
         let create = CreateInvoice {
-            amount_msat: Some(Msat(10_000_000)),
-            label: format!("{number}"),
             description: "a measurement".to_owned(),
             expiry_s: 3600,
-            fallbacks: Vec::new(),
-            proof: WantedProof::Fresh,
-            expose: ExposePrivate::Auto,
-            cltv: None,
-            description_hash_only: false,
+            ..CreateInvoice::new(format!("{number}"), Some(Msat(10_000_000)))
         };
         world.request(payee(node), Request::Invoice(Box::new(create)))
     };
@@ -131,17 +117,7 @@ fn round(world: &mut World, number: usize) {
     let invoices = run_until_replies(world, requests);
     let pay = |(node, response)| {
         let Response::InvoiceCreated(created) = response else { panic!("{response:?}") };
-        let pay = Pay {
-            invoice: created.bolt11,
-            amount_msat: None,
-            label: None,
-            fee_limit: FeeLimit::Default,
-            retry_for_s: 60,
-            max_delay_blocks: None,
-            exclude: Vec::new(),
-            description: None,
-            partial_msat: None,
-        };
+        let pay = Pay::new(created.bolt11);
         world.request(node, Request::Pay(Box::new(pay)))
     };
     let requests = (0..count).zip(invoices).map(pay).collect();

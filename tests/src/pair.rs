@@ -14,10 +14,10 @@ use leyden_core::event::{BroadcastOutcome, ChainEvent, Direction, Event, Match, 
 use leyden_core::ids::{BlockHeight, ConnId, DialId, QueryId, RequestId};
 use leyden_core::node::{Boot, Node};
 use leyden_core::request::channel::FundChannel;
-use leyden_core::request::invoice::{CreateInvoice, ExposePrivate, WantedProof};
-use leyden_core::request::payment::{FeeLimit, Pay};
+use leyden_core::request::invoice::CreateInvoice;
+use leyden_core::request::payment::Pay;
 use leyden_core::request::wallet::AddressKind;
-use leyden_core::request::{AmountOrAll, Request, RequestError, Response};
+use leyden_core::request::{Request, RequestError, Response};
 use leyden_core::signer::{KeysSigner, Signer};
 use leyden_core::store::{Row, Table};
 use leyden_core::wire::{Cursor, Message, Ping};
@@ -281,17 +281,8 @@ impl<S: Signer> Pair<S> {
     pub fn open(&mut self) {
         let peer = self.b.node.id();
         self.a.ask(Request::FundChannel(Box::new(FundChannel {
-            peer,
-            amount: AmountOrAll::Amount(Sat(2_000_000)),
-            feerate: None,
             announce: false,
-            min_confirmations: 1,
-            push_msat: Msat(0),
-            close_to: None,
-            utxos: None,
-            mindepth: None,
-            reserve_sat: None,
-            channel_type: None,
+            ..FundChannel::new(peer, Sat(2_000_000))
         })));
         self.drain();
         let funding = self.a.out.broadcast.pop().expect("the funding leaves");
@@ -339,15 +330,8 @@ impl<S: Signer> Pair<S> {
     /// The payee makes an invoice.
     pub fn invoice(&mut self, label: &str, amount_msat: Msat) -> String {
         self.b.ask(Request::Invoice(Box::new(CreateInvoice {
-            amount_msat: Some(amount_msat),
-            label: label.to_owned(),
-            description: String::new(),
             expiry_s: 3_600,
-            fallbacks: Vec::new(),
-            proof: WantedProof::Fresh,
-            expose: ExposePrivate::Auto,
-            cltv: None,
-            description_hash_only: false,
+            ..CreateInvoice::new(label, Some(amount_msat))
         })));
         let Response::InvoiceCreated(created) = self.b.reply() else { panic!("an invoice was asked for") };
         created.bolt11
@@ -355,17 +339,7 @@ impl<S: Signer> Pair<S> {
 
     /// The payer pays an invoice.
     pub fn pay(&mut self, invoice: String) {
-        self.a.ask(Request::Pay(Box::new(Pay {
-            invoice,
-            amount_msat: None,
-            label: None,
-            fee_limit: FeeLimit::Default,
-            retry_for_s: 60,
-            max_delay_blocks: None,
-            exclude: Vec::new(),
-            description: None,
-            partial_msat: None,
-        })));
+        self.a.ask(Request::Pay(Box::new(Pay::new(invoice))));
         self.drain();
         assert!(matches!(self.a.reply(), Response::Paid(_)));
     }

@@ -284,6 +284,25 @@ pub struct FundChannel {
     pub channel_type: Option<Vec<u16>>,
 }
 
+impl FundChannel {
+    /// A channel as most people want it: whoever wants something else says what.
+    pub fn new(peer: NodeId, amount: Sat) -> FundChannel {
+        FundChannel {
+            peer,
+            amount: AmountOrAll::Amount(amount),
+            feerate: None,
+            announce: true,
+            min_confirmations: 1,
+            push_msat: Msat::ZERO,
+            close_to: None,
+            utxos: None,
+            mindepth: None,
+            reserve_sat: None,
+            channel_type: None,
+        }
+    }
+}
+
 /// Answers [`super::Request::FundChannel`].
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct ChannelFunded {

@@ -31,6 +31,26 @@ pub struct CreateInvoice {
     pub description_hash_only: bool,
 }
 
+impl CreateInvoice {
+    /// For how long an invoice can be paid, unless somebody says otherwise: a week, as with Core Lightning.
+    pub const EXPIRY_S: u64 = 7 * 24 * 60 * 60;
+
+    /// An invoice as most people want it; `None`: the payer says how much.
+    pub fn new(label: impl Into<String>, amount_msat: Option<Msat>) -> CreateInvoice {
+        CreateInvoice {
+            amount_msat,
+            label: label.into(),
+            description: String::new(),
+            expiry_s: CreateInvoice::EXPIRY_S,
+            fallbacks: Vec::new(),
+            proof: WantedProof::Fresh,
+            expose: ExposePrivate::Auto,
+            cltv: None,
+            description_hash_only: false,
+        }
+    }
+}
+
 /// Which proof of payment an invoice has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub enum WantedProof {

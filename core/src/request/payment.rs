@@ -28,6 +28,26 @@ pub struct Pay {
     pub partial_msat: Option<Msat>,
 }
 
+impl Pay {
+    /// For how long to try, unless somebody says otherwise: a minute, as with Core Lightning.
+    pub const RETRY_FOR_S: u64 = 60;
+
+    /// All of an invoice that says how much, at what the node thinks fair.
+    pub fn new(invoice: impl Into<String>) -> Pay {
+        Pay {
+            invoice: invoice.into(),
+            amount_msat: None,
+            label: None,
+            fee_limit: FeeLimit::Default,
+            retry_for_s: Pay::RETRY_FOR_S,
+            max_delay_blocks: None,
+            exclude: Vec::new(),
+            description: None,
+            partial_msat: None,
+        }
+    }
+}
+
 /// What a payment may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub enum FeeLimit {
@@ -201,6 +221,24 @@ pub struct SendPay {
     pub payment_metadata: Option<Vec<u8>>,
     /// What it is for, to be remembered.
     pub description: Option<String>,
+}
+
+impl SendPay {
+    /// The only part of a payment.
+    pub fn new(route: Vec<RouteHop>, payment_hash: PaymentHash, payment_secret: Option<PaymentSecret>) -> SendPay {
+        SendPay {
+            route,
+            payment_hash,
+            label: None,
+            total_msat: None,
+            bolt11: None,
+            payment_secret,
+            part_id: 0,
+            group_id: None,
+            payment_metadata: None,
+            description: None,
+        }
+    }
 }
 
 /// Asks to be told how a part ended.

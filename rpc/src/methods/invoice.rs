@@ -94,13 +94,11 @@ fn create(args: &Args<'_>, view: &View, proof: WantedProof) -> Outcome {
             _ => ShortChannelId::read(token).map(|scid| ExposePrivate::Only(vec![scid])),
         },
     })?;
-    // Core Lightning's default: a week.
-    const EXPIRY_S: u64 = 7 * 24 * 60 * 60;
     Ok(Request::Invoice(Box::new(CreateInvoice {
         amount_msat,
         label: args.need("label")?,
         description: args.need("description")?,
-        expiry_s: args.or("expiry", EXPIRY_S)?,
+        expiry_s: args.or("expiry", CreateInvoice::EXPIRY_S)?,
         fallbacks: fallbacks.unwrap_or_default(),
         proof,
         expose: expose.unwrap_or(ExposePrivate::Auto),

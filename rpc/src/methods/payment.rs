@@ -75,9 +75,6 @@ pub(super) const METHODS: &[Method] = &[
     },
 ];
 
-/// Core Lightning's default for `retry_for`, in seconds.
-const RETRY_FOR_S: u64 = 60;
-
 fn pay(args: &Args<'_>, _: &View) -> Outcome {
     args.refuse("localinvreqid")?;
     // Routes are weighed by what is known of their channels; there is no single factor for risk.
@@ -112,7 +109,7 @@ fn pay(args: &Args<'_>, _: &View) -> Outcome {
         amount_msat: args.get("amount_msat")?,
         label: args.get("label")?,
         fee_limit,
-        retry_for_s: args.or("retry_for", RETRY_FOR_S)?,
+        retry_for_s: args.or("retry_for", Pay::RETRY_FOR_S)?,
         max_delay_blocks: args.get("maxdelay")?,
         exclude: exclude.unwrap_or_default(),
         description: args.get("description")?,
@@ -128,7 +125,7 @@ fn xpay(args: &Args<'_>, _: &View) -> Outcome {
         invoice: args.need("invstring")?,
         amount_msat: args.get("amount_msat")?,
         max_fee_msat: args.get("maxfee")?,
-        retry_for_s: args.or("retry_for", RETRY_FOR_S)?,
+        retry_for_s: args.or("retry_for", Pay::RETRY_FOR_S)?,
         partial_msat: args.get("partial_msat")?,
         max_delay_blocks: args.get("maxdelay")?,
         label: args.get("label")?,
