@@ -3,6 +3,7 @@
 //! The peers are bare clients: BOLT 8, `init`, then nothing. `LEYDEN_LEYDEND` names the daemon, which should be a
 //! release build; `LEYDEN_BITCOIND` the bitcoind. Each line of the output is `name value unit`.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
@@ -14,7 +15,10 @@ use secp256k1::ecdh::SharedSecret;
 use secp256k1::{PublicKey, SECP256K1, SecretKey};
 use serde_json::json;
 
-const CHANNELS: u64 = 20;
+/// Channels that make the daemons allocate what they need for any number of them.
+const CHANNELS_BEFORE: u64 = 50;
+/// Channels whose memory is measured.
+const CHANNELS: u64 = 200;
 const CHANNEL_SAT: u64 = 200_000;
 
 fn main() {
@@ -97,32 +101,38 @@ fn write(stream: &mut TcpStream, transport: &mut Transport, pool: &mut BufferPoo
 
 fn channels(bitcoind: &Bitcoind) {
     let [a, b] = ["opener", "accepter"].map(|name| Daemon::start(name, &bitcoind.url(), &bitcoind.cookie_path(), &[]));
-    for _ in 0..CHANNELS {
-        let address = a.call("newaddr", json!({}))["p2tr"].as_str().expect("an address").to_owned();
-        bitcoind.call("sendtoaddress", json!([address, "0.01"]));
-    }
+    let all = CHANNELS_BEFORE + CHANNELS;
+    let address = |_| a.call("newaddr", json!({}))["p2tr"].as_str().expect("an address").to_owned();
+    let coins: BTreeMap<String, &str> = (0..all).map(address).map(|address| (address, "0.01")).collect();
+    bitcoind.call("sendmany", json!(["", coins]));
     mine(bitcoind, &[&a, &b]);
     wait_for("coins", || {
         let funds = a.call("listfunds", json!({}));
-        funds["outputs"].as_array().is_some_and(|outputs| outputs.len() as u64 == CHANNELS).then_some(())
+        funds["outputs"].as_array().is_some_and(|outputs| outputs.len() as u64 == all).then_some(())
     });
     a.connect_to(&b);
-    let idle = [rss_bytes(&a), rss_bytes(&b)];
-    for _ in 0..CHANNELS {
+    open(bitcoind, &a, &b, CHANNELS_BEFORE, CHANNELS_BEFORE);
+    let before = [rss_bytes(&a), rss_bytes(&b)];
+    open(bitcoind, &a, &b, CHANNELS, all);
+    print_each("channels_opener", rss_bytes(&a).saturating_sub(before[0]), CHANNELS, "channel");
+    print_each("channels_accepter", rss_bytes(&b).saturating_sub(before[1]), CHANNELS, "channel");
+}
+
+/// Opens so many channels more, and waits until all can be used.
+fn open(bitcoind: &Bitcoind, a: &Daemon, b: &Daemon, count: u64, all: u64) {
+    for _ in 0..count {
         a.call("fundchannel", json!({"id": b.id, "amount": CHANNEL_SAT}));
-        mine(bitcoind, &[&a, &b]);
+        mine(bitcoind, &[a, b]);
     }
     for _ in 0..6 {
-        mine(bitcoind, &[&a, &b]);
+        mine(bitcoind, &[a, b]);
     }
     wait_for("channels that can be used", || {
         let listed = a.call("listpeerchannels", json!({}));
         let channels = listed["channels"].as_array()?;
         let ready = channels.iter().filter(|channel| channel["state"] == "CHANNELD_NORMAL").count();
-        (ready as u64 == CHANNELS).then_some(())
+        (ready as u64 == all).then_some(())
     });
-    print_each("channels_opener", rss_bytes(&a).saturating_sub(idle[0]), CHANNELS, "channel");
-    print_each("channels_accepter", rss_bytes(&b).saturating_sub(idle[1]), CHANNELS, "channel");
 }
 
 fn mine(bitcoind: &Bitcoind, daemons: &[&Daemon]) {
