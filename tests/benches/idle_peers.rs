@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use leyden_core::transport::{BufferPool, Ephemeral, Incoming, Lane, StaticKey, Transport};
+use leyden_core::transport::{BufferPool, Ephemeral, Incoming, Lane, Transport};
 use leyden_core::wire::{Init, Message};
 use leyden_tests::bitcoind::Bitcoind;
 use leyden_tests::daemon::{Daemon, PATIENCE, wait_for};
-use secp256k1::ecdh::SharedSecret;
-use secp256k1::{PublicKey, SECP256K1, SecretKey};
+use leyden_tests::transport::Key;
+use secp256k1::{PublicKey, SecretKey};
 use serde_json::json;
 
 /// Channels that make the daemons allocate what they need for any number of them.
@@ -42,18 +42,6 @@ fn peers(bitcoind: &Bitcoind) {
             listed["peers"].as_array().is_some_and(|peers| peers.len() == count).then_some(())
         });
         print_each(&format!("idle_peers_{count}"), rss_bytes(&daemon) - idle, count as u64, "peer");
-    }
-}
-
-struct Key(SecretKey);
-
-impl StaticKey for Key {
-    fn public(&self) -> PublicKey {
-        self.0.public_key(SECP256K1)
-    }
-
-    fn ecdh(&mut self, point: &PublicKey) -> [u8; 32] {
-        SharedSecret::new(point, &self.0).secret_bytes()
     }
 }
 

@@ -5,29 +5,8 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use leyden_core::transport::{BufferPool, Ephemeral, Incoming, Lane, StaticKey, Transport};
-use secp256k1::ecdh::SharedSecret;
-use secp256k1::{PublicKey, SECP256K1, SecretKey};
-
-struct Key(SecretKey);
-
-impl StaticKey for Key {
-    fn public(&self) -> PublicKey {
-        self.0.public_key(SECP256K1)
-    }
-
-    fn ecdh(&mut self, point: &PublicKey) -> [u8; 32] {
-        SharedSecret::new(point, &self.0).secret_bytes()
-    }
-}
-
-fn key(byte: u8) -> Key {
-    Key(SecretKey::from_slice(&[byte; 32]).expect("a small scalar"))
-}
-
-fn ephemeral(byte: u8) -> Ephemeral {
-    Ephemeral::new([byte; 32]).expect("a small scalar")
-}
+use leyden_core::transport::{BufferPool, Incoming, Lane, StaticKey, Transport};
+use leyden_tests::transport::{Key, ephemeral, key};
 
 struct Ends {
     pool: BufferPool,

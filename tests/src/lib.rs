@@ -8,3 +8,4 @@ pub mod daemon;
 pub mod line;
 pub mod load;
 pub mod pair;
+pub mod transport;

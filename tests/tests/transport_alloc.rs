@@ -1,32 +1,11 @@
 //! The transport allocates nothing for a message: not to send it, not to receive it, not to rotate keys.
 
-use leyden_core::transport::{BufferPool, Ephemeral, Incoming, Lane, StaticKey, Transport};
+use leyden_core::transport::{BufferPool, Incoming, Lane, StaticKey, Transport};
 use leyden_tests::alloc::{Counting, allocations};
-use secp256k1::ecdh::SharedSecret;
-use secp256k1::{PublicKey, SECP256K1, SecretKey};
+use leyden_tests::transport::{Key, ephemeral, key};
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
-
-struct Key(SecretKey);
-
-impl StaticKey for Key {
-    fn public(&self) -> PublicKey {
-        self.0.public_key(SECP256K1)
-    }
-
-    fn ecdh(&mut self, point: &PublicKey) -> [u8; 32] {
-        SharedSecret::new(point, &self.0).secret_bytes()
-    }
-}
-
-fn key(byte: u8) -> Key {
-    Key(SecretKey::from_slice(&[byte; 32]).expect("a small scalar"))
-}
-
-fn ephemeral(byte: u8) -> Ephemeral {
-    Ephemeral::new([byte; 32]).expect("a small scalar")
-}
 
 /// Moves what `from` may send to `to`, `chunk` bytes at a time: how many messages arrived.
 fn carry(from: &mut Transport, to: &mut Transport, chunk: usize, key: &mut Key, pool: &mut BufferPool) -> usize {
