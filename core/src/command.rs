@@ -2,7 +2,7 @@
 
 use bitcoin::{OutPoint, Script, Transaction};
 
-use crate::event::NetAddr;
+use crate::address::NetAddr;
 use crate::ids::{ConnId, DialId, NodeId, QueryId, RequestId};
 use crate::request::{RequestError, Response};
 use crate::store::{StoreValue, Table};

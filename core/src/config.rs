@@ -1,7 +1,7 @@
 //! What an operator chooses. Plain data: it enters the core once, at start.
 
+use crate::address::NetAddr;
 use crate::amount::{Msat, Sat};
-use crate::event::NetAddr;
 
 /// The chain a node lives on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod address;
 pub mod amount;
 pub mod chain;
 pub mod channel;

@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::address::NetAddr;
 use crate::clock::Mono;
-use crate::event::{Direction, NetAddr};
+use crate::event::Direction;
 use crate::ids::{ConnId, DialId, NodeId, RequestId};
 use crate::limits::{PEERS_MAX, STRANGERS_MAX, WRITE_BUFFER_SIZE};
 use crate::mutation::{Mutation, is_active};

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
+use leyden_core::address::NetAddr;
 use leyden_core::amount::{Msat, Sat};
 use leyden_core::config::{Config, Network};
-use leyden_core::event::NetAddr;
 use serde::Deserialize;
 
 use crate::log::Filter;

@@ -6,7 +6,8 @@ use std::collections::VecDeque;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, mpsc};
 
-use leyden_core::event::{Direction, NetAddr};
+use leyden_core::address::NetAddr;
+use leyden_core::event::Direction;
 use leyden_core::ids::{ConnId, DialId, NodeId};
 use leyden_core::transport::{Ephemeral, Transport};
 use mio::net::TcpStream;

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 
-use leyden_core::event::{Direction, NetAddr};
+use leyden_core::address::NetAddr;
+use leyden_core::event::Direction;
 use leyden_core::transport::Transport;
 use mio::net::TcpListener;
 use mio::{Interest, Registry, Token};

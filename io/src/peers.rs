@@ -8,7 +8,8 @@ use std::collections::{BTreeSet, VecDeque};
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
 
-use leyden_core::event::{Cut, Direction, NetAddr};
+use leyden_core::address::NetAddr;
+use leyden_core::event::{Cut, Direction};
 use leyden_core::ids::{ConnId, NodeId};
 use leyden_core::limits::{PEERS_MAX, WRITE_BUFFER_SIZE};
 use leyden_core::transport::{BufferPool, Transport};

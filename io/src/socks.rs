@@ -1,7 +1,7 @@
 //! SOCKS 5 (RFC 1928), as far as a caller needs it: no authentication, one CONNECT. Tor's proxy resolves names, so that
 //! nobody else learns of them.
 
-use leyden_core::event::NetAddr;
+use leyden_core::address::NetAddr;
 
 const VERSION: u8 = 5;
 const NO_AUTHENTICATION: u8 = 0;

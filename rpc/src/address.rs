@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use leyden_core::event::NetAddr;
+use leyden_core::address::NetAddr;
 
 const BASE32: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 /// Letters in front of `.onion`: 35 bytes in base 32.

@@ -1,7 +1,7 @@
 //! What the process knows and the core does not need to.
 
+use leyden_core::address::NetAddr;
 use leyden_core::config::Network;
-use leyden_core::event::NetAddr;
 
 /// What the process knows; the daemon fills it in once, at start.
 #[derive(Clone, Debug)]

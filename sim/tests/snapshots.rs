@@ -3,8 +3,8 @@
 mod common;
 
 use common::*;
+use leyden_core::address::NetAddr;
 use leyden_core::amount::{Msat, Sat};
-use leyden_core::event::NetAddr;
 use leyden_core::ids::{BlockHeight, NodeId, PaymentHash, PaymentSecret};
 use leyden_core::node::{Node, ThawError};
 use leyden_core::request::channel::{ChannelClosed, ChannelName, Close};

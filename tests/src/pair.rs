@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bitcoin::hashes::Hash;
 use bitcoin::{Network as BitcoinNetwork, Transaction, TxIn, TxOut, absolute, transaction};
+use leyden_core::address::NetAddr;
 use leyden_core::amount::{Msat, Sat};
 use leyden_core::chain::{Feerates, Tip};
 use leyden_core::clock::{Clock, Mono, Wall};
 use leyden_core::command::{Command, LoadRange, Sink};
 use leyden_core::config::{Config, Network};
-use leyden_core::event::{BroadcastOutcome, ChainEvent, Direction, Event, Match, NetAddr};
+use leyden_core::event::{BroadcastOutcome, ChainEvent, Direction, Event, Match};
 use leyden_core::ids::{BlockHeight, ConnId, DialId, QueryId, RequestId};
 use leyden_core::node::{Boot, Node};
 use leyden_core::request::channel::FundChannel;

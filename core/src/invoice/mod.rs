@@ -6,6 +6,7 @@
 mod amount;
 mod error;
 mod fallback;
+mod format;
 pub mod message;
 mod parse;
 mod symbols;

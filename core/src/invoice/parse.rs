@@ -1,10 +1,9 @@
 //! Reading an invoice (BOLT 11, tagged fields: requirements for readers).
 
-use bitcoin::hashes::{Hash, HashEngine, sha256};
 use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
 use secp256k1::{Message, SECP256K1};
 
-use super::write::{SIGNATURE_SYMBOLS, TIMESTAMP_SYMBOLS, tag};
+use super::format::{HOP_BYTES, SIGNATURE_SYMBOLS, TIMESTAMP_SYMBOLS, digest, tag};
 use super::*;
 use super::{amount, symbols};
 
@@ -12,8 +11,6 @@ use super::{amount, symbols};
 const HASH_SYMBOLS: usize = 52;
 /// Symbols of a node id: 264 bits.
 const NODE_ID_SYMBOLS: usize = 53;
-/// Bytes of a hop in an `r` field.
-pub(super) const HOP_BYTES: usize = 51;
 
 impl Invoice<Signed> {
     /// Reads an invoice that this node is able to pay.
@@ -293,12 +290,4 @@ fn verify(
     }
     let key = SECP256K1.recover_ecdsa(&digest, &recoverable).map_err(|_| InvoiceError::NotRecoverable)?;
     Ok((signed, key.into()))
-}
-
-/// What is signed: prefix and data, zero bits up to a whole byte.
-pub(super) fn digest(prefix: &str, signed: &[u8]) -> [u8; 32] {
-    let mut engine = sha256::Hash::engine();
-    engine.input(prefix.as_bytes());
-    engine.input(&symbols::to_padded_bytes(signed));
-    sha256::Hash::from_engine(engine).to_byte_array()
 }

@@ -1,37 +1,13 @@
 //! Writing an invoice (BOLT 11, tagged fields: requirements for writers).
 
-use super::parse::{HOP_BYTES, digest};
+use super::format::{HOP_BYTES, TIMESTAMP_SYMBOLS, digest, tag};
 use super::*;
 use super::{amount, symbols};
 
-/// Symbols of the timestamp: 35 bits.
-pub(super) const TIMESTAMP_SYMBOLS: usize = 7;
-/// Symbols of signature and recovery id: 65 bytes.
-pub(super) const SIGNATURE_SYMBOLS: usize = 104;
 /// The most symbols that a field can have: its length has ten bits.
 const FIELD_SYMBOLS_MAX: usize = 1023;
 /// The most bytes that a field can have.
 const FIELD_BYTES_MAX: usize = FIELD_SYMBOLS_MAX * 5 / 8;
-
-/// The symbols that name fields. Each is the letter with that value in bech32.
-pub(super) mod tag {
-    pub(in crate::invoice) const PAYMENT_HASH: u8 = 1;
-    pub(in crate::invoice) const ROUTE_HINT: u8 = 3;
-    pub(in crate::invoice) const FEATURES: u8 = 5;
-    pub(in crate::invoice) const EXPIRY: u8 = 6;
-    pub(in crate::invoice) const FALLBACK: u8 = 9;
-    pub(in crate::invoice) const DESCRIPTION: u8 = 13;
-    pub(in crate::invoice) const PAYMENT_SECRET: u8 = 16;
-    pub(in crate::invoice) const PAYEE: u8 = 19;
-    pub(in crate::invoice) const DESCRIPTION_HASH: u8 = 23;
-    pub(in crate::invoice) const MIN_FINAL_CLTV_EXPIRY_DELTA: u8 = 24;
-    pub(in crate::invoice) const METADATA: u8 = 27;
-
-    /// As people call the field.
-    pub(in crate::invoice) fn letter(tag: u8) -> char {
-        bech32::Fe32::try_from(tag).expect("symbols have 5 bits").to_char()
-    }
-}
 
 /// The order in which this node writes fields: what a payer needs first, long things last.
 const ORDER: [u8; 11] = [

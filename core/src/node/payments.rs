@@ -2,7 +2,6 @@
 
 use secp256k1::PublicKey;
 
-use super::pay::Cue;
 use super::{Io, Node};
 use crate::amount::Msat;
 use crate::channel::{Detail, Failure as HtlcFailure, INVALID_ONION_BLINDING, Offer, Origin, Peeled, Refusal};
@@ -580,6 +579,17 @@ pub(super) fn local_failure(code: u16, message: &str) -> PartFailure {
         by_destination: false,
         message: message.to_owned(),
     }
+}
+
+/// Why a payment is looked at.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Cue<'a> {
+    /// It begins, or there is room, or its time is up.
+    Again,
+    /// A part has ended.
+    Ended(&'a PartRow),
+    /// A part never left: nobody is to blame.
+    Dropped,
 }
 
 /// Why a part did not leave.

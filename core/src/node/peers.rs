@@ -1,9 +1,10 @@
 //! Connections and what arrives on them.
 
 use super::{Io, Node};
+use crate::address::NetAddr;
 use crate::channel::{ChannelError, Consequence};
 use crate::command::{Command, Level};
-use crate::event::{Cut, Direction, NetAddr};
+use crate::event::{Cut, Direction};
 use crate::ids::{ChannelId, ChannelKey, ConnId, DialId, NodeId};
 use crate::mutation::{Mutation, is_active};
 use crate::peer::{Admission, DialNext, PeerTimer, RemoteInit};

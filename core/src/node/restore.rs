@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::chain::{BlockRow, ClaimRow};
-use super::pay::Cue;
+use super::payments::Cue;
 use super::peers::{PeerRow, our_features};
 use super::{ChannelIndex, Io, Node, opening};
 use crate::amount::Msat;

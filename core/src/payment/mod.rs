@@ -7,3 +7,7 @@ pub mod replay;
 pub mod route;
 pub mod rows;
 pub mod waiting;
+
+/// Too much is in flight, or waits, already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooMany;

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use super::TooMany;
 use super::route::FinalData;
 use super::rows::{PartRow, PartState, PaymentRow};
 use super::waiting::Waiting;
@@ -152,10 +153,6 @@ pub struct Outgoing {
     /// Payments that wait for room.
     pub waiting: Waiting,
 }
-
-/// Too much is in flight already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TooMany;
 
 /// A part has ended; what became of its payment?
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,9 +7,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::TooMany;
 use crate::ids::NodeId;
 use crate::limits::PAYMENTS_WAITING_MAX;
-use crate::payment::outgoing::TooMany;
 
 /// All payments that wait. A payment is named by its index, so that older ones come first.
 #[derive(Debug, Default, bincode::Encode, bincode::Decode)]

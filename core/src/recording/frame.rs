@@ -1,6 +1,7 @@
 //! Frames: a kind, a length, the bytes, a checksum. A flipped bit or a missing end is found before anything is decoded.
 
-use super::header::MAGIC;
+/// The first bytes of each header, whatever its version.
+pub(super) const MAGIC: &[u8; 8] = b"LEYDNREC";
 
 /// Kind and length before the bytes.
 const HEAD_SIZE: usize = 5;

@@ -4,15 +4,12 @@ use std::fmt;
 
 use super::bytes::{Reader, put_bytes, put_u64};
 use super::digest::Digester;
-use super::frame::{self, Kind};
+use super::frame::{self, Kind, MAGIC};
 use super::{BUILD_ID, FORMAT_VERSION, Malformed};
 use crate::clock::{Clock, Mono, Wall};
 use crate::config::{Config, Network};
 use crate::ids::NodeId;
 use crate::store::encode_into;
-
-/// The first bytes of each header, whatever its version.
-pub(super) const MAGIC: &[u8; 8] = b"LEYDNREC";
 
 /// What a segment says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]

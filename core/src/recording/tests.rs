@@ -6,11 +6,12 @@ use quickcheck::{TestResult, quickcheck};
 use secp256k1::{Message as Digest, SECP256K1, SecretKey};
 
 use super::*;
+use crate::address::NetAddr;
 use crate::chain::{Feerates, Tip};
 use crate::clock::{Clock, Mono, Wall};
 use crate::command::{Command, Sink};
 use crate::config::{Config, Network};
-use crate::event::{BroadcastOutcome, ChainEvent, Cut, Direction, Event, Match, NetAddr};
+use crate::event::{BroadcastOutcome, ChainEvent, Cut, Direction, Event, Match};
 use crate::ids::{BlockHeight, CommitmentSecret, ConnId, DialId, KeysIndex, NodeId, QueryId, RequestId};
 use crate::request::Request;
 use crate::signer::{CommitmentOf, KeysSigner, Signer, SignerState};

@@ -1,8 +1,8 @@
 //! About the network's map.
 
 use super::ForwardPolicy;
+use crate::address::NetAddr;
 use crate::amount::Msat;
-use crate::event::NetAddr;
 use crate::ids::{NodeId, ShortChannelId};
 
 /// A node as its announcement shows it.

@@ -1,7 +1,7 @@
 //! About the node itself.
 
+use crate::address::NetAddr;
 use crate::amount::{Msat, Sat};
-use crate::event::NetAddr;
 use crate::ids::{BlockHeight, NodeId};
 
 /// Answers [`super::Request::Getinfo`]. What the process knows and the core does not (version, directory, network, the

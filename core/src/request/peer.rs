@@ -1,6 +1,6 @@
 //! About connections.
 
-use crate::event::NetAddr;
+use crate::address::NetAddr;
 use crate::ids::NodeId;
 
 /// Asks for a connection.

@@ -12,7 +12,7 @@ use zeroize::Zeroize;
 use super::ahead::{Ahead, Wanted};
 use super::channel::{ChannelKeys, ChannelSecrets};
 use super::draw::Draw;
-use super::wallet::{Account, Accounts};
+use super::wallet::{Account, Accounts, derive};
 use super::{CommitmentOf, Refusal, Signer, SignerState, WalletAccounts};
 use crate::ids::{CommitmentSecret, KeysIndex, NodeId, Sig};
 use crate::tx::{Basepoints, Claim, ClosingTx, CommitmentKeys, CommitmentTx, KeyScope, Sweep};
@@ -54,10 +54,6 @@ impl fmt::Debug for KeysSigner {
 
 fn hardened(index: u32) -> ChildNumber {
     ChildNumber::Hardened { index }
-}
-
-pub(super) fn derive(parent: &Xpriv, path: &[ChildNumber]) -> Xpriv {
-    parent.derive_priv(SECP256K1, &path).expect("a path of a few steps stays below the depth limit")
 }
 
 impl KeysSigner {

@@ -10,6 +10,11 @@ use secp256k1::{Keypair, Message, SECP256K1, SecretKey};
 
 use super::Refusal;
 
+/// A key below another one.
+pub(super) fn derive(parent: &Xpriv, path: &[ChildNumber]) -> Xpriv {
+    parent.derive_priv(SECP256K1, &path).expect("a path of a few steps stays below the depth limit")
+}
+
 /// One of the wallet's accounts: its key and the path that leads to it.
 pub(super) struct Account {
     key: Xpriv,
@@ -27,7 +32,7 @@ impl Account {
     pub(super) fn new(master: &Xpriv, purpose: u32, coin: ChildNumber) -> Account {
         let hardened = |index| ChildNumber::Hardened { index };
         let path = [hardened(purpose), coin, hardened(0)];
-        Account { key: super::keys_signer::derive(master, &path), path }
+        Account { key: derive(master, &path), path }
     }
 
     pub(super) fn xpub(&self) -> bitcoin::bip32::Xpub {
@@ -39,7 +44,7 @@ impl Account {
         let path = <DerivationPath as AsRef<[ChildNumber]>>::as_ref(path);
         match path.strip_prefix(&self.path)? {
             address @ [ChildNumber::Normal { index: 0 | 1 }, ChildNumber::Normal { .. }] if *fingerprint == master => {
-                Some(super::keys_signer::derive(&self.key, address).private_key)
+                Some(derive(&self.key, address).private_key)
             }
             _ => None,
         }

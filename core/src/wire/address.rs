@@ -1,7 +1,7 @@
 //! Address descriptors (BOLT 7, the `node_announcement` message): where a node can be reached, also in `init`.
 
 use super::codec::{Cursor, Eof, Field, Full, Reader};
-use crate::event::NetAddr;
+use crate::address::NetAddr;
 
 const IP4: u8 = 1;
 const IP6: u8 = 2;

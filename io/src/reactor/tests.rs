@@ -6,7 +6,8 @@ mod toy;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 
-use leyden_core::event::{Cut, Direction, NetAddr};
+use leyden_core::address::NetAddr;
+use leyden_core::event::{Cut, Direction};
 use leyden_core::ids::DialId;
 use leyden_core::transport::Transport;
 use leyden_persist::Options;

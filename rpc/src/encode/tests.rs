@@ -1,9 +1,9 @@
 use bitcoin::hashes::Hash;
 use bitcoin::{OutPoint, ScriptBuf, Txid};
+use leyden_core::address::NetAddr;
 use leyden_core::amount::{Msat, Sat};
 use leyden_core::clock::Wall;
 use leyden_core::config::Network;
-use leyden_core::event::NetAddr;
 use leyden_core::ids::{BlockHeight, ChannelId, HtlcId, NodeId, PaymentHash, Preimage, ShortChannelId};
 use leyden_core::request::channel::{ChannelState, HtlcInfo, HtlcProgress, HtlcStage, PeerChannel, Traffic};
 use leyden_core::request::error::PaymentFailure;

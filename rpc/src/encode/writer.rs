@@ -4,9 +4,9 @@ use std::io::Write;
 
 use bitcoin::consensus::encode::serialize;
 use bitcoin::{Script, ScriptBuf, Transaction, Txid};
+use leyden_core::address::NetAddr;
 use leyden_core::amount::{Msat, Sat};
 use leyden_core::clock::Wall;
-use leyden_core::event::NetAddr;
 use leyden_core::ids::{BlockHeight, ChannelId, HtlcId, NodeId, PaymentHash, PaymentSecret, Preimage, ShortChannelId};
 
 use crate::address::parts;

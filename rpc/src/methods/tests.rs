@@ -1,6 +1,6 @@
+use leyden_core::address::NetAddr;
 use leyden_core::amount::{Msat, Sat};
 use leyden_core::config::Network;
-use leyden_core::event::NetAddr;
 use leyden_core::request::invoice::{ExposePrivate, InvoiceFilter, ListInvoices, WaitAnyInvoice, WantedProof};
 use leyden_core::request::payment::FeeLimit;
 use leyden_core::request::peer::Connect;

@@ -1,7 +1,7 @@
 use leyden_core::amount::Msat;
 use leyden_core::config::Network;
 
-use leyden_core::event::NetAddr;
+use leyden_core::address::NetAddr;
 use leyden_core::ids::PaymentHash;
 use leyden_core::request::graph::GraphNode;
 use leyden_core::request::invoice::{InvoiceInfo, InvoiceStatus};

@@ -1,10 +1,11 @@
 use std::cell::{Cell, RefCell};
 
+use leyden_core::address::NetAddr;
 use leyden_core::amount::Msat;
 use leyden_core::clock::{Clock, Mono, Wall};
 use leyden_core::command::{Command, Level, Sink};
 use leyden_core::config::{Config, Network};
-use leyden_core::event::{Direction, Event, NetAddr};
+use leyden_core::event::{Direction, Event};
 use leyden_core::ids::{ConnId, DialId, NodeId, RequestId};
 use leyden_core::node::{Boot, Node};
 use leyden_core::recording::{BUILD_ID, DigestSink, Digester, Header, Mismatch, RecordingSigner, Tape};

@@ -19,8 +19,8 @@ use std::fmt::{self, Write};
 use std::rc::Rc;
 
 use bitcoin::hashes::{Hash, HashEngine, sha256};
+use leyden_core::address::NetAddr;
 use leyden_core::config::{Config, Network};
-use leyden_core::event::NetAddr;
 use leyden_core::ids::{NodeId, RequestId};
 use leyden_core::node::Node;
 use leyden_core::request::{Request, RequestError, Response};

@@ -26,7 +26,13 @@ impl World {
     }
 
     /// A node dials.
-    pub(super) fn dial(&mut self, node: NodeIndex, dial: DialId, peer: NodeId, address: &leyden_core::event::NetAddr) {
+    pub(super) fn dial(
+        &mut self,
+        node: NodeIndex,
+        dial: DialId,
+        peer: NodeId,
+        address: &leyden_core::address::NetAddr,
+    ) {
         let called = (0..self.nodes.len()).find(|other| self.nodes[*other].id == peer);
         *self.dials.entry((node, called.unwrap_or(node))).or_default() += 1;
         if let Some(other) = self.node_at(address).filter(|other| self.proxyless.contains(other)) {

@@ -1,8 +1,8 @@
 //! What a turn said, until it is committed.
 
 use bitcoin::{OutPoint, ScriptBuf, Transaction};
+use leyden_core::address::NetAddr;
 use leyden_core::command::{Command, Level, LoadRange, Sink, Watch};
-use leyden_core::event::NetAddr;
 use leyden_core::ids::{ConnId, DialId, NodeId, QueryId, RequestId};
 use leyden_core::store::Table;
 use leyden_core::wire::Cursor;

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use super::show::{forward_info, pay_info};
-use super::{OwnedRow, Row, after, gather, gather_invoices, in_page, part_info};
+use super::{OwnedRow, Row, after, gather, gather_invoices, in_page, show};
 use crate::clock::Wall;
 use crate::payment::rows::{ForwardRow, index_key};
 use crate::request::invoice::{InvoiceInfo, ListInvoices};
@@ -258,7 +258,7 @@ impl List {
                 for stored in gather(&rows).values() {
                     let Some(payment) = &stored.payment else { continue };
                     for (number, part) in &stored.parts {
-                        let info = part_info(*number, part, payment);
+                        let info = show::part_info(*number, part, payment);
                         let wanted = filter.status.is_none_or(|status| status == info.status);
                         if wanted && in_page(&unlimited, info.created_index, info.updated_index, &mut 0) {
                             found.insert(info.created_index, info);

@@ -22,8 +22,8 @@ use crate::store::{Row, Table};
 use closed::ClosedChannelRow;
 use list::{List, Listing};
 use ordered::Ordered;
-pub(super) use show::part_info;
 use show::pay_info;
+pub(super) use show::{failure_error, part_result};
 
 /// Rows of one read for a question that few rows answer: every `pay` asks one, and what lies behind its keys concerns
 /// others. Where there are more, the next read goes on.
@@ -394,7 +394,7 @@ impl Node {
                 let mut parts = Vec::new();
                 for stored in gather(&rows).values() {
                     let Some(payment) = &stored.payment else { continue };
-                    parts.extend(stored.parts.iter().map(|(number, part)| part_info(*number, part, payment)));
+                    parts.extend(stored.parts.iter().map(|(number, part)| show::part_info(*number, part, payment)));
                 }
                 parts.sort_by_key(|part: &SendPayInfo| part.created_index);
                 parts.retain(|part| filter.status.is_none_or(|status| status == part.status));
@@ -536,5 +536,5 @@ fn ended_part(wait: &WaitSendPay, payments: &BTreeMap<u64, Stored>) -> Result<Re
         let text = "Never attempted payment part";
         return Err(RequestError::new(RequestError::PAY_NO_SUCH_PAYMENT, text));
     };
-    super::pay::part_result(number, part, payment)
+    part_result(number, part, payment)
 }

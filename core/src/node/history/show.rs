@@ -3,8 +3,14 @@
 use super::Stored;
 use crate::clock::Wall;
 use crate::ids::Preimage;
-use crate::payment::rows::{ForwardRow, ForwardState, PartRow, PartState, PaymentEndRow, PaymentRow};
+use crate::onion::failure::{PERM, UPDATE};
+use crate::payment::route::Hop;
+use crate::payment::rows::{
+    ForwardRow, ForwardState, PartContent, PartFailure, PartRow, PartState, PaymentEndRow, PaymentRow,
+};
+use crate::request::error::PaymentFailure;
 use crate::request::payment::{ForwardInfo, ForwardStatus, PayInfo, PayStatus, SendPayInfo};
+use crate::request::{ErrorData, RequestError, Response};
 
 /// A part as clients see it.
 pub(in crate::node) fn part_info(number: u64, part: &PartRow, payment: &PaymentRow) -> SendPayInfo {
@@ -88,4 +94,54 @@ pub(super) fn forward_info(index: u64, forward: &ForwardRow) -> ForwardInfo {
         received_at: Wall(forward.received_ms),
         resolved_at: resolved.map(Wall),
     }
+}
+
+/// What a client is told of a part that has ended, or is under way.
+pub(in crate::node) fn part_result(
+    number: u64,
+    part: &PartRow,
+    payment: &PaymentRow,
+) -> Result<Response, RequestError> {
+    let info = Box::new(part_info(number, part, payment));
+    match &part.state {
+        PartState::Pending { .. } | PartState::Complete { .. } => Ok(Response::SendPay(info)),
+        PartState::Failed { failure, .. } => {
+            let mut error = failure_error(failure, &part.content);
+            if let Some(ErrorData::Payment(data)) = &mut error.data {
+                data.part = Some(info);
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Why a part, or a payment for want of it, has failed.
+pub(in crate::node) fn failure_error(failure: &PartFailure, content: &PartContent) -> RequestError {
+    let Some(erring_index) = failure.erring_index else {
+        let data = ErrorData::OnionReply { reply: failure.raw.clone(), part: None };
+        let text = "Malformed error reply: it cannot be decrypted";
+        return RequestError::new(RequestError::PAY_UNPARSEABLE_ONION, text).with_data(data);
+    };
+    let permanent = failure.by_destination && failure.code & PERM != 0;
+    let code = if failure.by_destination && (permanent || failure.code & UPDATE == 0) {
+        RequestError::PAY_DESTINATION_PERM_FAIL
+    } else {
+        RequestError::PAY_TRY_OTHER_ROUTE
+    };
+    let hops: &[Hop] = match content {
+        PartContent::Route { hops, .. } => hops,
+        PartContent::Onion { first, .. } => std::slice::from_ref(first),
+    };
+    let index = erring_index as usize;
+    let data = PaymentFailure {
+        failure_code: Some(failure.code),
+        erring_index: Some(erring_index),
+        erring_node: index.checked_sub(1).and_then(|index| hops.get(index)).map(|hop| hop.node_id),
+        // A node that forwards fails because of the channel it should have used; the last one names the one it came by.
+        erring_channel: hops.get(index).or(hops.last()).map(|hop| hop.short_channel_id),
+        erring_direction: None,
+        raw_message: Some(failure.raw.clone()),
+        part: None,
+    };
+    RequestError::new(code, failure.message.clone()).with_data(ErrorData::Payment(Box::new(data)))
 }

@@ -6,13 +6,15 @@
 use std::fmt::Write;
 
 use super::plan::{FINAL_CLTV_SPARE, Plan};
-use super::{failure_error, success};
+use super::success;
 use crate::channel::{Excess, Refusal};
 use crate::ids::{BlockHeight, ChannelKey, NodeId, ShortChannelId};
 use crate::limits::{PASSED_OVER_MAX, PEERS_WAITED_FOR_MAX};
-use crate::node::payments::{SendError, local_failure};
+use crate::node::history::failure_error;
+use crate::node::payments::{Cue, SendError, local_failure};
 use crate::node::{Io, Node, NodeTimer};
-use crate::payment::outgoing::{Drive, Standing, TooMany};
+use crate::payment::TooMany;
+use crate::payment::outgoing::{Drive, Standing};
 use crate::payment::route::Hop;
 use crate::payment::rows::{PartContent, PartFailure, PartRow, PartState};
 use crate::request::RequestError;
@@ -225,17 +227,6 @@ impl Node {
             }
         }
     }
-}
-
-/// Why a payment is looked at.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::node) enum Cue<'a> {
-    /// It begins, or there is room, or its time is up.
-    Again,
-    /// A part has ended.
-    Ended(&'a PartRow),
-    /// A part never left: nobody is to blame.
-    Dropped,
 }
 
 /// What has become of an attempt.

@@ -7,24 +7,19 @@ mod drive;
 mod parts;
 mod plan;
 
-pub(super) use drive::Cue;
-
-use super::history::part_info;
+use super::history::part_result;
+use super::payments::Cue;
 use super::{Io, Node, NodeTimer};
 use crate::amount::Msat;
 use crate::clock::Wall;
 use crate::ids::{PaymentHash, Preimage, RequestId};
 use crate::invoice::{Invoice, InvoiceError};
 use crate::limits::HTLC_CLTV_MAX;
-use crate::onion::failure::{PERM, UPDATE};
-use crate::payment::outgoing::{Drive, Payment, Style, TooMany};
-use crate::payment::route::Hop;
-use crate::payment::rows::{
-    PartContent, PartFailure, PartRow, PartState, PaymentEndRow, PaymentHashRow, PaymentRow, hash_key, index_key,
-};
-use crate::request::error::PaymentFailure;
+use crate::payment::TooMany;
+use crate::payment::outgoing::{Drive, Payment, Style};
+use crate::payment::rows::{PartRow, PartState, PaymentEndRow, PaymentHashRow, PaymentRow, hash_key, index_key};
 use crate::request::payment::{Exclusion, FeeLimit, Paid, Pay, XPaid, XPay};
-use crate::request::{ErrorData, Request, RequestError, Response};
+use crate::request::{Request, RequestError, Response};
 
 /// `pay` gives forwarding nodes at most this share of the amount, in millionths, if the caller says nothing.
 const FEE_SHARE_MILLIONTHS: u64 = 5_000;
@@ -90,51 +85,6 @@ fn fee_max(limit: FeeLimit, amount: Msat) -> Msat {
 
 fn in_progress() -> RequestError {
     RequestError::new(RequestError::PAY_IN_PROGRESS, "Payment is in progress: wait for it with listpays or waitsendpay")
-}
-
-/// What a client is told of a part that has ended, or is under way.
-pub(super) fn part_result(number: u64, part: &PartRow, payment: &PaymentRow) -> Result<Response, RequestError> {
-    let info = Box::new(part_info(number, part, payment));
-    match &part.state {
-        PartState::Pending { .. } | PartState::Complete { .. } => Ok(Response::SendPay(info)),
-        PartState::Failed { failure, .. } => {
-            let mut error = failure_error(failure, &part.content);
-            if let Some(ErrorData::Payment(data)) = &mut error.data {
-                data.part = Some(info);
-            }
-            Err(error)
-        }
-    }
-}
-
-fn failure_error(failure: &PartFailure, content: &PartContent) -> RequestError {
-    let Some(erring_index) = failure.erring_index else {
-        let data = ErrorData::OnionReply { reply: failure.raw.clone(), part: None };
-        let text = "Malformed error reply: it cannot be decrypted";
-        return RequestError::new(RequestError::PAY_UNPARSEABLE_ONION, text).with_data(data);
-    };
-    let permanent = failure.by_destination && failure.code & PERM != 0;
-    let code = if failure.by_destination && (permanent || failure.code & UPDATE == 0) {
-        RequestError::PAY_DESTINATION_PERM_FAIL
-    } else {
-        RequestError::PAY_TRY_OTHER_ROUTE
-    };
-    let hops: &[Hop] = match content {
-        PartContent::Route { hops, .. } => hops,
-        PartContent::Onion { first, .. } => std::slice::from_ref(first),
-    };
-    let index = erring_index as usize;
-    let data = PaymentFailure {
-        failure_code: Some(failure.code),
-        erring_index: Some(erring_index),
-        erring_node: index.checked_sub(1).and_then(|index| hops.get(index)).map(|hop| hop.node_id),
-        // A node that forwards fails because of the channel it should have used; the last one names the one it came by.
-        erring_channel: hops.get(index).or(hops.last()).map(|hop| hop.short_channel_id),
-        erring_direction: None,
-        raw_message: Some(failure.raw.clone()),
-        part: None,
-    };
-    RequestError::new(code, failure.message.clone()).with_data(ErrorData::Payment(Box::new(data)))
 }
 
 fn invalid_invoice(error: InvoiceError) -> RequestError {

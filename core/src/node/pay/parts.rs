@@ -1,8 +1,9 @@
 //! Payments that clients drive themselves, part by part: `sendpay`, `sendonion`, `waitsendpay`, `createonion`.
 
-use super::{in_progress, part_result};
+use super::in_progress;
 use crate::amount::Msat;
 use crate::ids::{ChannelKey, NodeId, PaymentHash, RequestId, ShortChannelId};
+use crate::node::history::part_result;
 use crate::node::payments::SendError;
 use crate::node::{Io, Node};
 use crate::payment::outgoing::Waiter;

@@ -7,8 +7,8 @@ use super::super::address::{self, AddressFault, Addresses, Descriptor};
 use super::super::codec::Eof;
 use super::super::query::{self, ArrayError, OfBoth, Query, QueryFlags, Reply};
 use super::super::{gossip, *};
+use crate::address::NetAddr;
 use crate::amount::Msat;
-use crate::event::NetAddr;
 use crate::ids::{ChainHash, NodeId, ShortChannelId, Sig};
 use crate::vectors::{cases, hex};
 
