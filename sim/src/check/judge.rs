@@ -189,6 +189,10 @@ fn channels(
             let text = format!("{channel}: feerates {} and {}", left.feerate_per_kw, right.feerate_per_kw);
             found.push(("O10 agreement", a, text));
         }
+        if left.short_channel_id != right.short_channel_id || left.short_channel_id.is_none() {
+            let text = format!("{channel} is at {:?} and {:?}", left.short_channel_id, right.short_channel_id);
+            found.push(("O10 agreement", a, text));
+        }
         for (node, end) in [(a, left), (b, right)] {
             if !end.reestablished {
                 found.push(("O5 liveness", node, format!("{channel} is not in use again")));
@@ -227,7 +231,7 @@ fn judge_payment(
             found.push(("O1 conservation", payment.to, text));
         }
     }
-    if is_paid && matches!(payment.kind, PayKind::Probe | PayKind::Half) {
+    if is_paid && matches!(payment.kind, PayKind::Probe | PayKind::ProbeRoute | PayKind::Half) {
         found.push(("O1 conservation", payment.to, format!("{name} was not to be paid: {:?}", payment.kind)));
     }
     let Some((request, life)) = payment.request else { return };
