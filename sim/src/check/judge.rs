@@ -84,8 +84,9 @@ pub(crate) fn judge(telling: &mut Telling<'_>) {
     }
     conserved(telling, &all, &mut found);
     for (node, purpose, why) in std::mem::take(&mut telling.world.refused) {
-        // Where both ends go on chain, one of them is outbid.
-        let is_expected = why.is_a_race() || is_patient && why.is_outbid();
+        // Where both ends go on chain, one of them is outbid. Where blocks are gone, so are confirmations.
+        let is_expected =
+            why.is_a_race() || is_patient && why.is_outbid() || telling.world.counts().reorgs > 0 && why.is_too_early();
         if all.contains_key(&node) && !is_expected {
             found.push(("O11 standardness", node, format!("{purpose}: {why:?}")));
         }

@@ -13,6 +13,7 @@ use leyden_core::request::peer::Disconnect;
 use leyden_core::request::{FeerateChoice, Request, Response};
 
 use super::setup::{self, Edge, channels_of, in_channels};
+use super::text::{KINDS, name_of};
 use super::variants::Variant;
 use super::{PayKind, Saying, Step, Story, say};
 use crate::check::Violation;
@@ -43,6 +44,8 @@ pub struct Outcome {
     pub payments: u64,
     /// Of these, complete ones.
     pub paid: u64,
+    /// Both for each kind, as stories call it.
+    pub kinds: BTreeMap<&'static str, (u64, u64)>,
     /// How long it took in the world.
     pub virtual_ms: u64,
     /// What must not be. Empty: all is well.
@@ -150,6 +153,7 @@ fn run_until_panic(tell: impl FnOnce() -> Outcome) -> Outcome {
             counts: Counts::default(),
             payments: 0,
             paid: 0,
+            kinds: BTreeMap::new(),
             virtual_ms: 0,
             violations: vec![violation],
             crash_never_came: false,
@@ -227,17 +231,33 @@ impl<'a> Telling<'a> {
 
     /// How the story went.
     fn outcome(&mut self, crash_never_came: bool) -> Outcome {
-        let is_complete = |telling: &mut Self, index| telling.status(index) == Some(PayStatus::Complete);
-        let paid = (0..self.payments.len()).filter(|index| is_complete(self, *index)).count();
+        let mut kinds: BTreeMap<&'static str, (u64, u64)> = BTreeMap::new();
+        for index in 0..self.payments.len() {
+            let is_complete = self.status(index) == Some(PayStatus::Complete);
+            let (begun, paid) = kinds.entry(self.kind_of(&self.payments[index])).or_default();
+            *begun += 1;
+            *paid += u64::from(is_complete);
+        }
         Outcome {
             digest: self.world.digest(),
             counts: self.world.counts(),
             payments: self.payments.len() as u64,
-            paid: paid as u64,
+            paid: kinds.values().map(|(_, paid)| paid).sum(),
+            kinds,
             virtual_ms: self.world.now_ms(),
             violations: self.world.violations().to_vec(),
             crash_never_came,
             log: self.world.story(),
+        }
+    }
+
+    /// What stories call payments like this one.
+    fn kind_of(&self, payment: &Payment) -> &'static str {
+        let is_held = self.holds.iter().any(|(.., preimage)| preimage.payment_hash() == payment.hash);
+        match payment.kind {
+            _ if payment.from == payment.to => "circle",
+            _ if is_held => "hold_invoice",
+            kind => name_of(&KINDS, kind),
         }
     }
 

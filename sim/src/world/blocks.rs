@@ -53,6 +53,7 @@ impl World {
             Refill::Full => Fill::Best,
             Refill::Empty => Fill::Empty,
         };
+        self.counts.reorgs += 1;
         let blocks = vec![fill; depth as usize + 1];
         let reorg = self.chain.reorg(depth, &blocks);
         reorg.expect("the best of what waits always makes a block, and so does nothing");

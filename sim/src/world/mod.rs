@@ -58,6 +58,8 @@ pub struct Counts {
     pub commits: u64,
     /// Crashes.
     pub crashes: u64,
+    /// Reorganisations.
+    pub reorgs: u64,
 }
 
 /// Many nodes in one thread.
