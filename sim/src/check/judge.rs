@@ -79,6 +79,7 @@ pub(crate) fn judge(telling: &mut Telling<'_>) {
         bounded(telling, *node, &all[node], &mut found);
     }
     channels(telling, &all, &mut found);
+    opened(telling, &all, &mut found);
     for payment in telling.payments.clone() {
         judge_payment(telling, &payment, &all, &mut found);
     }
@@ -151,6 +152,23 @@ pub(crate) fn judge_deadlines(telling: &mut Telling<'_>) {
             if let Some(htlc) = late {
                 let text = format!("at height {height} {} still holds {htlc:?}", channel.channel_id);
                 telling.world.violate("O7 deadline", node, text);
+            }
+        }
+    }
+}
+
+/// O5: a channel whose funding is deep enough for both ends is in use.
+fn opened(telling: &Telling<'_>, all: &BTreeMap<NodeIndex, Books>, found: &mut Vec<(&'static str, NodeIndex, String)>) {
+    let height = telling.world.chain.tip().height;
+    for (node, own) in all {
+        for channel in own.channels.iter().filter(|channel| channel.state == ChannelState::AwaitingLockin) {
+            let Some(peer) = all.keys().find(|peer| telling.world.id(**peer) == channel.peer_id) else { continue };
+            let Some(scid) = channel.short_channel_id else { continue };
+            let wanted = [node, peer].map(|node| telling.world.config(*node).channel.minimum_depth);
+            let depth = height.since(scid.height()) + 1;
+            if depth >= wanted[0].max(wanted[1]) {
+                let text = format!("{} has {depth} confirmations, and is not in use", channel.channel_id);
+                found.push(("O5 liveness", *node, text));
             }
         }
     }
