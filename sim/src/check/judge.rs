@@ -114,9 +114,13 @@ fn terminal(node: NodeIndex, own: &Books, found: &mut Vec<(&'static str, NodeInd
     for held in own.invoices.iter().filter(|invoice| invoice.status == InvoiceStatus::Accepted) {
         found.push(("O5 liveness", node, format!("invoice {} is neither settled nor cancelled", held.payment_hash)));
     }
-    let census = own.channels.iter().filter(|channel| channel.state == ChannelState::ShuttingDown);
-    for channel in census.filter(|channel| channel.htlcs.is_empty()) {
-        found.push(("O5 liveness", node, format!("{} does not finish its closing", channel.channel_id)));
+    // A close that both agree on needs no more blocks than came since all is healed.
+    let closing = [ChannelState::ShuttingDown, ChannelState::SigExchange, ChannelState::ClosingComplete];
+    for channel in own.channels.iter().filter(|channel| closing.contains(&channel.state)) {
+        if channel.htlcs.is_empty() {
+            let text = format!("{} does not finish its closing: {:?}", channel.channel_id, channel.state);
+            found.push(("O5 liveness", node, text));
+        }
     }
 }
 

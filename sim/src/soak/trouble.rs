@@ -76,6 +76,9 @@ impl Scene<'_> {
             14 if clocks => Step::SkewClock(self.node(), self.faults.below(600_000) as i64 - 300_000),
             15 if churn => {
                 let (a, b) = self.neighbours();
+                if self.faults.chance(20) {
+                    return self.close(a, b);
+                }
                 if self.faults.chance(70) {
                     let amount = Sat(self.faults.between(50, 400) * 1_000);
                     let plan = ChannelPlan { from: a, to: b, amount, push_msat: Msat(amount.0 * 300) };
@@ -97,6 +100,11 @@ impl Scene<'_> {
     fn reorg(&mut self) -> Step {
         let depth = if self.faults.chance(80) { self.faults.between(1, 5) } else { self.faults.between(6, 12) };
         Step::Reorg(depth as u32, if self.faults.chance(40) { Refill::Empty } else { Refill::Full })
+    }
+
+    /// Two close their channels together. Nobody does so alone: what HTLCs come to on chain takes more blocks than there are.
+    fn close(&mut self, a: NodeIndex, b: NodeIndex) {
+        self.steps.push(Step::Close(a, b, Some(0)));
     }
 
     /// A channel is opened, and the block with its funding does not last.

@@ -487,7 +487,8 @@ impl<'a> Telling<'a> {
         let peer = self.world.id(b);
         for channel in channels_of(&mut self.world, a).into_iter().filter(|channel| channel.peer_id == peer) {
             self.changes += 1;
-            if unilateral_timeout_s.is_some() {
+            // Zero means never.
+            if unilateral_timeout_s.is_some_and(|seconds| seconds > 0) {
                 self.world.checks().close_is_wanted();
             }
             let name = ChannelName::Id(channel.channel_id);
