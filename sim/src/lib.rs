@@ -11,4 +11,4 @@ pub mod story;
 mod world;
 
 pub use net::Wire;
-pub use world::{Act, Counts, CrashPlan, CrashPoint, Habit, Place, Reply, Trigger, World};
+pub use world::{Act, Counts, CrashPlan, CrashPoint, Habit, Place, Refill, Reply, Trigger, World};

@@ -160,6 +160,23 @@ fn one_recording_is_enough_and_its_peers_stand_beside_it() {
     assert_eq!(broken(&run(&again, Variant::AsWritten)), Vec::<String>::new(), "{tape}");
 }
 
+#[test]
+fn whoever_pays_itself_does_so_again_and_so_do_probes() {
+    let story = parse(
+        "nodes alice bob carol\nchannel alice bob 1000000sat push 500000sat\nchannel bob carol 1000000sat push 500000sat\n\
+         channel carol alice 1000000sat push 500000sat\ncircle tea alice 20000sat over bob carol\nwait 5s\n\
+         probe_route cake alice carol 10000sat\nwait 5s\ncircle milk alice 700000sat over carol bob\nwait 5s\n",
+    );
+    let story = story.expect("it is well formed");
+    let (outcome, recordings) = run_recorded(&story);
+    assert_eq!((outcome.payments, outcome.paid), (3, 1));
+    let tape = retold(&recordings);
+    let mut again = read(&tape);
+    again.steps.extend(tape.expectations());
+    let second = run(&again, Variant::AsWritten);
+    assert_eq!((broken(&second), second.kinds), (vec![], outcome.kinds), "{tape}");
+}
+
 /// The recording from its second segment on: what came before has gone the way of the oldest files.
 fn later(recording: &[u8]) -> &[u8] {
     let mut places = recording.windows(8).enumerate().filter(|(_, window)| *window == b"LEYDNREC").skip(1);

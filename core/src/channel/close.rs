@@ -462,4 +462,15 @@ impl Channel {
             self.force_close(cx, reason);
         }
     }
+
+    /// Is an HTLC that we have added and could not sign yet at its expiry? Nobody can enforce it, and nothing but the end
+    /// of the connection takes it back (BOLT 2, message retransmission: updates that were not signed are forgotten).
+    pub fn has_stale_offer(&self, height: BlockHeight) -> bool {
+        matches!(self.link, Link::Live { .. })
+            && self.ledger.htlcs().any(|(key, htlc)| {
+                key.offered_by == Side::Local
+                    && htlc.state == HtlcState::Adding(Stage::Proposed)
+                    && height.0 >= htlc.cltv_expiry
+            })
+    }
 }

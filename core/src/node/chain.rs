@@ -1,5 +1,7 @@
 //! Blocks, feerates and broadcasts, as far as more than one room is concerned; and claims on chain.
 
+use std::collections::BTreeSet;
+
 use bitcoin::{OutPoint, Txid};
 
 use super::{Io, Node};
@@ -8,7 +10,7 @@ use crate::channel::{Phase, Spendable};
 use crate::command::{Command, Level, Watch};
 use crate::config::Network;
 use crate::event::{BroadcastOutcome, Match};
-use crate::ids::{BlockHeight, ChannelKey};
+use crate::ids::{BlockHeight, ChannelKey, NodeId};
 use crate::mutation::{Mutation, is_active};
 use crate::onion::Failure;
 use crate::request::Response;
@@ -100,6 +102,7 @@ impl Node {
         for key in keys {
             self.with_channel(io, key, |channel, cx| channel.block(cx, tip.height));
         }
+        self.give_up_stale_offers(io, tip.height);
         self.replays.forget_expired(io.out, tip.height);
         self.claim_due(io, tip.height);
         let margin = if is_active(Mutation::HeldTooLong) { 0 } else { HELD_PART_MARGIN };
@@ -114,6 +117,18 @@ impl Node {
             self.block_waiters.remove(&request);
             self.timers.clear(super::NodeTimer::WaitBlock { request });
             io.reply(request, Ok(Response::BlockHeight(tip.height)));
+        }
+    }
+
+    /// A peer that does not revoke keeps us from signing what we have added since. Whoever sent that to us waits for an
+    /// answer, and would go on chain for it.
+    fn give_up_stale_offers(&mut self, io: &mut Io<'_>, height: BlockHeight) {
+        let stale = self.channels.values().filter(|channel| channel.has_stale_offer(height));
+        let peers: BTreeSet<NodeId> = stale.map(|channel| channel.peer()).collect();
+        for peer in peers {
+            if let Some((conn, _)) = self.peers.ready(peer) {
+                self.cut(io, peer, conn, "it revokes nothing, and an HTLC that waits for that is at its expiry");
+            }
         }
     }
 

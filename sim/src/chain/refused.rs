@@ -287,6 +287,11 @@ impl Refused {
         matches!(self, Refused::InsufficientFee { .. })
     }
 
+    /// Does it wait for confirmations of what it spends? Those can be gone again after a reorganisation.
+    pub fn is_too_early(&self) -> bool {
+        matches!(self, Refused::NonBip68Final { .. })
+    }
+
     /// bitcoind's reject reason.
     pub fn reason(&self) -> &'static str {
         match self {

@@ -79,13 +79,15 @@ pub(crate) fn judge(telling: &mut Telling<'_>) {
         bounded(telling, *node, &all[node], &mut found);
     }
     channels(telling, &all, &mut found);
+    opened(telling, &all, &mut found);
     for payment in telling.payments.clone() {
         judge_payment(telling, &payment, &all, &mut found);
     }
     conserved(telling, &all, &mut found);
     for (node, purpose, why) in std::mem::take(&mut telling.world.refused) {
-        // Where both ends go on chain, one of them is outbid.
-        let is_expected = why.is_a_race() || is_patient && why.is_outbid();
+        // Where both ends go on chain, one of them is outbid. Where blocks are gone, so are confirmations.
+        let is_expected =
+            why.is_a_race() || is_patient && why.is_outbid() || telling.world.counts().reorgs > 0 && why.is_too_early();
         if all.contains_key(&node) && !is_expected {
             found.push(("O11 standardness", node, format!("{purpose}: {why:?}")));
         }
@@ -112,9 +114,13 @@ fn terminal(node: NodeIndex, own: &Books, found: &mut Vec<(&'static str, NodeInd
     for held in own.invoices.iter().filter(|invoice| invoice.status == InvoiceStatus::Accepted) {
         found.push(("O5 liveness", node, format!("invoice {} is neither settled nor cancelled", held.payment_hash)));
     }
-    let census = own.channels.iter().filter(|channel| channel.state == ChannelState::ShuttingDown);
-    for channel in census.filter(|channel| channel.htlcs.is_empty()) {
-        found.push(("O5 liveness", node, format!("{} does not finish its closing", channel.channel_id)));
+    // A close that both agree on needs no more blocks than came since all is healed.
+    let closing = [ChannelState::ShuttingDown, ChannelState::SigExchange, ChannelState::ClosingComplete];
+    for channel in own.channels.iter().filter(|channel| closing.contains(&channel.state)) {
+        if channel.htlcs.is_empty() {
+            let text = format!("{} does not finish its closing: {:?}", channel.channel_id, channel.state);
+            found.push(("O5 liveness", node, text));
+        }
     }
 }
 
@@ -155,6 +161,23 @@ pub(crate) fn judge_deadlines(telling: &mut Telling<'_>) {
     }
 }
 
+/// O5: a channel whose funding is deep enough for both ends is in use.
+fn opened(telling: &Telling<'_>, all: &BTreeMap<NodeIndex, Books>, found: &mut Vec<(&'static str, NodeIndex, String)>) {
+    let height = telling.world.chain.tip().height;
+    for (node, own) in all {
+        for channel in own.channels.iter().filter(|channel| channel.state == ChannelState::AwaitingLockin) {
+            let Some(peer) = all.keys().find(|peer| telling.world.id(**peer) == channel.peer_id) else { continue };
+            let Some(scid) = channel.short_channel_id else { continue };
+            let wanted = [node, peer].map(|node| telling.world.config(*node).channel.minimum_depth);
+            let depth = height.since(scid.height()) + 1;
+            if depth >= wanted[0].max(wanted[1]) {
+                let text = format!("{} has {depth} confirmations, and is not in use", channel.channel_id);
+                found.push(("O5 liveness", *node, text));
+            }
+        }
+    }
+}
+
 /// O10: both ends of every channel say the same of it, and it is in use again.
 fn channels(
     telling: &Telling<'_>,
@@ -187,6 +210,10 @@ fn channels(
         }
         if left.feerate_per_kw != right.feerate_per_kw {
             let text = format!("{channel}: feerates {} and {}", left.feerate_per_kw, right.feerate_per_kw);
+            found.push(("O10 agreement", a, text));
+        }
+        if left.short_channel_id != right.short_channel_id || left.short_channel_id.is_none() {
+            let text = format!("{channel} is at {:?} and {:?}", left.short_channel_id, right.short_channel_id);
             found.push(("O10 agreement", a, text));
         }
         for (node, end) in [(a, left), (b, right)] {
@@ -227,7 +254,7 @@ fn judge_payment(
             found.push(("O1 conservation", payment.to, text));
         }
     }
-    if is_paid && matches!(payment.kind, PayKind::Probe | PayKind::Half) {
+    if is_paid && matches!(payment.kind, PayKind::Probe | PayKind::ProbeRoute | PayKind::Half) {
         found.push(("O1 conservation", payment.to, format!("{name} was not to be paid: {:?}", payment.kind)));
     }
     let Some((request, life)) = payment.request else { return };

@@ -2,9 +2,13 @@
 
 mod draw;
 mod shrink;
+mod swarm;
+mod traffic;
+mod trouble;
 
 #[cfg(test)]
 mod tests;
 
-pub use draw::{Faults, Plan, Swarm, draw, with_bad_peer};
+pub use draw::{Plan, draw, with_bad_peer};
 pub use shrink::{Shrunk, fails_alike, shrink};
+pub use swarm::{Faults, Swarm};

@@ -2,19 +2,23 @@
 
 use leyden_core::request::channel::{ChannelState, PeerChannel};
 use leyden_core::request::invoice::{InvoiceFilter, InvoiceStatus, ListInvoices};
-use leyden_core::request::payment::PayStatus;
-use leyden_core::request::{Request, Response};
+use leyden_core::request::payment::{PayStatus, WaitSendPay};
+use leyden_core::request::{ErrorData, Request, Response};
 
 use super::Expectation;
 use super::run::Telling;
 use super::setup::{channels_of, in_channels};
 use crate::net::NodeIndex;
 
+/// BOLT 4, failure messages: `incorrect_or_unknown_payment_details`.
+const UNKNOWN_DETAILS: u16 = 0x4000 | 15;
+
 impl Telling<'_> {
     pub(super) fn expect(&mut self, expectation: &Expectation) {
         let (holds, found) = match expectation {
             Expectation::Paid(name) => self.has_status(name, PayStatus::Complete),
             Expectation::Failed(name) => self.has_status(name, PayStatus::Failed),
+            Expectation::Refused(name) => self.was_refused(name),
             Expectation::Pending(name) => self.has_status(name, PayStatus::Pending),
             Expectation::Status(name, wanted) => {
                 let found = self.invoice_status(name);
@@ -124,5 +128,28 @@ impl Telling<'_> {
         };
         let status = self.status(index);
         (status == Some(wanted), format!("it is {status:?}"))
+    }
+
+    /// Was it the payee who refused it, as one that does not know the hash (BOLT 4)?
+    fn was_refused(&mut self, name: &str) -> (bool, String) {
+        let Some(payment) = self.payments.iter().find(|payment| payment.name == *name).cloned() else {
+            return (false, "no such payment was begun".to_owned());
+        };
+        if self.world.is_off(payment.from) {
+            return (false, "its payer is off".to_owned());
+        }
+        let wait = WaitSendPay { payment_hash: payment.hash, timeout_s: Some(1), part_id: None, group_id: None };
+        let reply = self.world.call(payment.from, Request::WaitSendPay(wait));
+        let is_so = match &reply {
+            Err(error) => match &error.data {
+                Some(ErrorData::Payment(failure)) => {
+                    let payee = self.world.id(payment.to);
+                    failure.failure_code == Some(UNKNOWN_DETAILS) && failure.erring_node == Some(payee)
+                }
+                _ => false,
+            },
+            Ok(_) => false,
+        };
+        (is_so, format!("its payer says {reply:?}"))
     }
 }

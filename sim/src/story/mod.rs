@@ -2,6 +2,7 @@
 //! from a seed, and a failing one shrinks to a shorter one; all of them have the same text and the same runner.
 
 mod expect;
+mod pay;
 mod print;
 mod run;
 mod say;
@@ -23,7 +24,7 @@ pub use text::{Flaw, keywords, parse};
 pub use variants::{Variant, variants};
 
 use crate::net::{NodeIndex, Wire};
-use crate::world::{CrashPoint, Habit, Trigger};
+use crate::world::{CrashPoint, Habit, Refill, Trigger};
 
 /// A story.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,6 +122,8 @@ pub enum PayKind {
     Route,
     /// The payee does not know the hash: it fails there.
     Probe,
+    /// The same, over a route that the payer chooses, and the payer has invented the hash.
+    ProbeRoute,
     /// Half of it never comes: the payee holds what it has until it loses patience.
     Half,
 }
@@ -140,6 +143,17 @@ pub enum Step {
         amount: Msat,
         /// How.
         kind: PayKind,
+    },
+    /// A node pays itself, over others and back.
+    Circle {
+        /// What the story calls it.
+        name: String,
+        /// Who pays, and is paid.
+        from: NodeIndex,
+        /// How much.
+        amount: Msat,
+        /// Over whom. Each has a channel with the one before, and the first and the last with the payer.
+        over: Vec<NodeIndex>,
     },
     /// A connection is asked for.
     Connect(NodeIndex, NodeIndex),
@@ -171,7 +185,7 @@ pub enum Step {
     /// A block is found, and no time passes.
     Block,
     /// The last blocks are replaced by others, one more than they were.
-    Reorg(u32),
+    Reorg(u32, Refill),
     /// Both ends lose their connections.
     Cut(NodeIndex, NodeIndex),
     /// Nothing arrives between two for so many milliseconds.
@@ -271,6 +285,8 @@ pub enum Expectation {
     Paid(String),
     /// A payment has failed.
     Failed(String),
+    /// A payment over a route has failed, and it was its payee who refused it: it does not know the hash.
+    Refused(String),
     /// A payment is still under way.
     Pending(String),
     /// An invoice of the story has this status, by the word of whoever made it.

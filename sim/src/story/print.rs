@@ -7,7 +7,7 @@ use leyden_core::wire::MESSAGE_TYPES;
 use super::text::{KINDS, PLACES, POINTS, STATES, STATUSES, WHICH, name_of};
 use super::{ChannelPlan, Count, Expectation, NodeOption, Saying, Step, Story};
 use crate::net::{NodeIndex, Wire};
-use crate::world::{Act, Habit, Trigger};
+use crate::world::{Act, Habit, Refill, Trigger};
 
 fn message_name(message_type: u16) -> &'static str {
     MESSAGE_TYPES.iter().find(|(known, _)| *known == message_type).map_or("any", |(_, name)| *name)
@@ -87,6 +87,10 @@ impl fmt::Display for Named<'_, Step> {
             Step::Pay { name: called, from, to, amount, kind } => {
                 write!(f, "{} {called} {} {} {}msat", name_of(&KINDS, *kind), name(from), name(to), amount.0)
             }
+            Step::Circle { name: called, from, amount, over } => {
+                write!(f, "circle {called} {} {}msat over", name(from), amount.0)?;
+                over.iter().try_for_each(|node| write!(f, " {}", name(node)))
+            }
             Step::Connect(a, b) => write!(f, "connect {} {}", name(a), name(b)),
             Step::Disconnect(a, b) => write!(f, "disconnect {} {}", name(a), name(b)),
             Step::Open(channel) => write!(f, "open {}", Named(story, channel)),
@@ -100,7 +104,8 @@ impl fmt::Display for Named<'_, Step> {
             Step::WaitQuiet => write!(f, "wait quiet"),
             Step::Mine(count) => write!(f, "mine {count}"),
             Step::Block => write!(f, "block"),
-            Step::Reorg(count) => write!(f, "reorg {count}"),
+            Step::Reorg(count, Refill::Full) => write!(f, "reorg {count}"),
+            Step::Reorg(count, Refill::Empty) => write!(f, "reorg {count} empty"),
             Step::Cut(a, b) => write!(f, "cut {} {}", name(a), name(b)),
             Step::Stall(a, b, ms) => write!(f, "stall {} {} {ms}ms", name(a), name(b)),
             Step::Part(a, b) => write!(f, "part {} {}", name(a), name(b)),
@@ -182,6 +187,7 @@ impl fmt::Display for Named<'_, Expectation> {
         match expectation {
             Expectation::Paid(payment) => write!(f, "paid {payment}"),
             Expectation::Failed(payment) => write!(f, "failed {payment}"),
+            Expectation::Refused(payment) => write!(f, "refused {payment}"),
             Expectation::Pending(payment) => write!(f, "pending {payment}"),
             Expectation::Status(invoice, status) => write!(f, "status {invoice} {}", name_of(&STATUSES, *status)),
             Expectation::Usable(a, b, count) => write!(f, "usable {} {} {count}", name(a), name(b)),

@@ -7,14 +7,13 @@ use leyden_core::amount::Msat;
 use leyden_core::chain::Feerates;
 use leyden_core::ids::{ChannelId, PaymentHash, Preimage, RequestId};
 use leyden_core::request::channel::{ChannelName, Close};
-use leyden_core::request::invoice::{
-    CreateInvoice, DelInvoice, ExposePrivate, InvoiceCreated, InvoiceStatus, WantedProof,
-};
-use leyden_core::request::payment::{FeeLimit, ListPays, Pay, PayStatus, RouteHop, SendPay};
+use leyden_core::request::invoice::{CreateInvoice, ExposePrivate, InvoiceCreated, WantedProof};
+use leyden_core::request::payment::{ListPays, PayStatus};
 use leyden_core::request::peer::Disconnect;
 use leyden_core::request::{FeerateChoice, Request, Response};
 
 use super::setup::{self, Edge, channels_of, in_channels};
+use super::text::{KINDS, name_of};
 use super::variants::Variant;
 use super::{PayKind, Saying, Step, Story, say};
 use crate::check::Violation;
@@ -33,10 +32,6 @@ const HEALING_MS: u64 = 6 * 60_000;
 const HEALING_BLOCKS: u32 = 3;
 /// Time between these blocks.
 const HEALING_BLOCK_MS: u64 = 20_000;
-/// How long invoices of payments can be paid.
-const INVOICE_EXPIRY_S: u64 = 3_600;
-/// Blocks that a final hop gets, and each hop beside its own delta.
-const FINAL_DELTA: u32 = 40;
 
 /// What came of a story.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +44,8 @@ pub struct Outcome {
     pub payments: u64,
     /// Of these, complete ones.
     pub paid: u64,
+    /// Both for each kind, as stories call it.
+    pub kinds: BTreeMap<&'static str, (u64, u64)>,
     /// How long it took in the world.
     pub virtual_ms: u64,
     /// What must not be. Empty: all is well.
@@ -94,8 +91,10 @@ pub(crate) struct Telling<'a> {
     pub(super) invoices: Vec<(String, NodeIndex, Msat, InvoiceCreated)>,
     /// Of those whose payment is held: name, who made it, and what only the story knows.
     holds: Vec<(String, NodeIndex, Preimage)>,
-    edges: Vec<Edge>,
-    labels: u64,
+    pub(super) edges: Vec<Edge>,
+    /// Channels may have other places in the chain by now than routes know.
+    pub(super) are_places_old: bool,
+    pub(super) labels: u64,
 }
 
 /// Tells a story in a variant. A panic of a node is a violation like others.
@@ -154,6 +153,7 @@ fn run_until_panic(tell: impl FnOnce() -> Outcome) -> Outcome {
             counts: Counts::default(),
             payments: 0,
             paid: 0,
+            kinds: BTreeMap::new(),
             virtual_ms: 0,
             violations: vec![violation],
             crash_never_came: false,
@@ -198,7 +198,7 @@ impl<'a> Telling<'a> {
             for channel in channels_of(&mut world, node) {
                 old_channels.insert(channel.channel_id);
                 if let Some(scid) = channel.short_channel_id {
-                    edges.push(Edge { from: node, to: by_id[&channel.peer_id], scid });
+                    edges.push(Edge { from: node, to: by_id[&channel.peer_id], channel: channel.channel_id, scid });
                 }
             }
         }
@@ -224,19 +224,26 @@ impl<'a> Telling<'a> {
             invoices: Vec::new(),
             holds: Vec::new(),
             edges,
+            are_places_old: false,
             labels: 0,
         }
     }
 
     /// How the story went.
     fn outcome(&mut self, crash_never_came: bool) -> Outcome {
-        let is_complete = |telling: &mut Self, index| telling.status(index) == Some(PayStatus::Complete);
-        let paid = (0..self.payments.len()).filter(|index| is_complete(self, *index)).count();
+        let mut kinds: BTreeMap<&'static str, (u64, u64)> = BTreeMap::new();
+        for index in 0..self.payments.len() {
+            let is_complete = self.status(index) == Some(PayStatus::Complete);
+            let (begun, paid) = kinds.entry(self.kind_of(&self.payments[index])).or_default();
+            *begun += 1;
+            *paid += u64::from(is_complete);
+        }
         Outcome {
             digest: self.world.digest(),
             counts: self.world.counts(),
             payments: self.payments.len() as u64,
-            paid: paid as u64,
+            paid: kinds.values().map(|(_, paid)| paid).sum(),
+            kinds,
             virtual_ms: self.world.now_ms(),
             violations: self.world.violations().to_vec(),
             crash_never_came,
@@ -244,9 +251,20 @@ impl<'a> Telling<'a> {
         }
     }
 
+    /// What stories call payments like this one.
+    fn kind_of(&self, payment: &Payment) -> &'static str {
+        let is_held = self.holds.iter().any(|(.., preimage)| preimage.payment_hash() == payment.hash);
+        match payment.kind {
+            _ if payment.from == payment.to => "circle",
+            _ if is_held => "hold_invoice",
+            kind => name_of(&KINDS, kind),
+        }
+    }
+
     fn step(&mut self, step: &Step) {
         match step {
             Step::Pay { name, from, to, amount, kind } => self.pay(name, *from, *to, *amount, *kind),
+            Step::Circle { name, from, amount, over } => self.circle(name, *from, *amount, over),
             Step::Connect(a, b) => {
                 let request = setup::connect(&self.world, *b);
                 self.tell(*a, request);
@@ -275,7 +293,10 @@ impl<'a> Telling<'a> {
                 crate::check::judge_deadlines(self);
             }
             Step::Block => self.world.mine_now(1),
-            Step::Reorg(depth) => self.world.reorg(*depth),
+            Step::Reorg(depth, refill) => {
+                self.world.reorg(*depth, *refill);
+                self.are_places_old = true;
+            }
             Step::Cut(a, b) => self.world.cut(*a, *b),
             Step::Stall(a, b, ms) => self.world.stall(*a, *b, *ms),
             Step::Part(a, b) => self.world.part(*a, *b),
@@ -428,7 +449,7 @@ impl<'a> Telling<'a> {
         self.holds.iter().find(|(known, ..)| known == name).cloned()
     }
 
-    fn invoice(&mut self, node: NodeIndex, amount: Msat, expiry_s: u64) -> Option<(InvoiceCreated, String)> {
+    pub(super) fn invoice(&mut self, node: NodeIndex, amount: Msat, expiry_s: u64) -> Option<(InvoiceCreated, String)> {
         self.create(node, amount, expiry_s, WantedProof::Fresh, None)
     }
 
@@ -459,94 +480,6 @@ impl<'a> Telling<'a> {
         }
     }
 
-    fn pay(&mut self, name: &str, from: NodeIndex, to: NodeIndex, amount: Msat, kind: PayKind) {
-        if self.world.is_off(from) {
-            return;
-        }
-        let Some((invoice, label)) = self.invoice(to, amount, INVOICE_EXPIRY_S) else { return };
-        if kind == PayKind::Probe {
-            let delete = DelInvoice { label, status: InvoiceStatus::Unpaid, description_only: false };
-            if self.ask(to, Request::DelInvoice(delete)).is_none() {
-                return;
-            }
-        }
-        let partial_msat = (kind == PayKind::Half).then_some(Msat(amount.0 / 2));
-        let request = match kind {
-            PayKind::Route => match self.route(from, to, amount) {
-                Some(route) => Request::SendPay(Box::new(SendPay {
-                    route,
-                    payment_hash: invoice.payment_hash,
-                    label: None,
-                    total_msat: None,
-                    bolt11: None,
-                    payment_secret: Some(invoice.payment_secret),
-                    part_id: 0,
-                    group_id: None,
-                    payment_metadata: None,
-                    description: None,
-                })),
-                None => return,
-            },
-            _ => pay_request(&invoice, partial_msat),
-        };
-        if self.world.is_off(from) {
-            return;
-        }
-        let id = self.world.request(from, request);
-        let answers = kind != PayKind::Route;
-        self.payments.push(Payment {
-            name: name.to_owned(),
-            from,
-            to,
-            amount,
-            kind,
-            hash: invoice.payment_hash,
-            request: answers.then(|| (id, self.world.life(from))),
-        });
-    }
-
-    fn pay_invoice(&mut self, name: &str, from: NodeIndex, part: Option<Msat>) {
-        let found = self.invoices.iter().find(|(known, ..)| known == name).cloned();
-        let Some((name, to, amount, invoice)) = found else { return };
-        if self.world.is_off(from) {
-            return;
-        }
-        let id = self.world.request(from, pay_request(&invoice, part));
-        let amount = part.unwrap_or(amount);
-        let request = Some((id, self.world.life(from)));
-        let hash = invoice.payment_hash;
-        self.payments.push(Payment { name, from, to, amount, kind: PayKind::Invoice, hash, request });
-    }
-
-    /// The shortest way along the story's channels, with what its nodes ask by their configuration.
-    fn route(&self, from: NodeIndex, to: NodeIndex, amount: Msat) -> Option<Vec<RouteHop>> {
-        let mut came: BTreeMap<NodeIndex, Edge> = BTreeMap::new();
-        let mut queue = std::collections::VecDeque::from([from]);
-        while let Some(node) = queue.pop_front().filter(|node| *node != to) {
-            for edge in self.edges.iter().filter(|edge| edge.from == node) {
-                if edge.to != from && !came.contains_key(&edge.to) {
-                    came.insert(edge.to, *edge);
-                    queue.push_back(edge.to);
-                }
-            }
-        }
-        let mut hops = Vec::new();
-        let (mut node, mut amount_msat, mut delay) = (to, amount, FINAL_DELTA);
-        while node != from {
-            let edge = came.get(&node)?;
-            hops.push(RouteHop { node: self.world.id(node), channel: edge.scid, amount_msat, delay });
-            // What the hop before this one asks for forwarding.
-            let policy = &self.world.config(edge.from).channel;
-            let fee = u64::from(policy.fee_base_msat)
-                + amount_msat.0 * u64::from(policy.fee_proportional_millionths) / 1_000_000;
-            amount_msat = Msat(amount_msat.0 + fee);
-            delay += u32::from(policy.cltv_expiry_delta);
-            node = edge.from;
-        }
-        hops.reverse();
-        Some(hops)
-    }
-
     fn close(&mut self, a: NodeIndex, b: NodeIndex, unilateral_timeout_s: Option<u64>, range: Option<(u32, u32)>) {
         if self.world.is_off(a) {
             return;
@@ -554,7 +487,8 @@ impl<'a> Telling<'a> {
         let peer = self.world.id(b);
         for channel in channels_of(&mut self.world, a).into_iter().filter(|channel| channel.peer_id == peer) {
             self.changes += 1;
-            if unilateral_timeout_s.is_some() {
+            // Zero means never.
+            if unilateral_timeout_s.is_some_and(|seconds| seconds > 0) {
                 self.world.checks().close_is_wanted();
             }
             let name = ChannelName::Id(channel.channel_id);
@@ -594,18 +528,4 @@ impl<'a> Telling<'a> {
             _ => None,
         }
     }
-}
-
-fn pay_request(invoice: &InvoiceCreated, partial_msat: Option<Msat>) -> Request {
-    Request::Pay(Box::new(Pay {
-        invoice: invoice.bolt11.clone(),
-        amount_msat: None,
-        label: None,
-        fee_limit: FeeLimit::Default,
-        retry_for_s: 60,
-        max_delay_blocks: None,
-        exclude: Vec::new(),
-        description: None,
-        partial_msat,
-    }))
 }

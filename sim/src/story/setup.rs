@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use leyden_core::amount::{Msat, Sat};
 use leyden_core::chain::Feerates;
 use leyden_core::config::Config;
-use leyden_core::ids::ShortChannelId;
+use leyden_core::ids::{ChannelId, ShortChannelId};
 use leyden_core::request::channel::{FundChannel, ListPeerChannels, PeerChannel};
 use leyden_core::request::peer::Connect;
 use leyden_core::request::{AmountOrAll, Request, RequestError, Response};
@@ -163,5 +163,6 @@ pub(super) fn feerates(feerate_per_kw: u32) -> Feerates {
 pub(super) struct Edge {
     pub(super) from: NodeIndex,
     pub(super) to: NodeIndex,
+    pub(super) channel: ChannelId,
     pub(super) scid: ShortChannelId,
 }

@@ -10,7 +10,7 @@ use leyden_core::wire::MESSAGE_TYPES;
 
 use super::{ChannelPlan, Count, Expectation, NodeOption, PayKind, Saying, Step, Story, Which};
 use crate::net::{NodeIndex, Wire};
-use crate::world::{Act, CrashPoint, Habit, Place, Trigger};
+use crate::world::{Act, CrashPoint, Habit, Place, Refill, Trigger};
 
 /// Why a text is no story.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,8 +59,13 @@ pub(super) const STATUSES: [(InvoiceStatus, &str); 5] = [
     (InvoiceStatus::Accepted, "accepted"),
     (InvoiceStatus::Cancelled, "cancelled"),
 ];
-pub(super) const KINDS: [(PayKind, &str); 4] =
-    [(PayKind::Invoice, "pay"), (PayKind::Route, "route"), (PayKind::Probe, "probe"), (PayKind::Half, "half")];
+pub(super) const KINDS: [(PayKind, &str); 5] = [
+    (PayKind::Invoice, "pay"),
+    (PayKind::Route, "route"),
+    (PayKind::Probe, "probe"),
+    (PayKind::ProbeRoute, "probe_route"),
+    (PayKind::Half, "half"),
+];
 
 fn named<T: Copy>(table: &[(T, &str)], word: &str) -> Option<T> {
     table.iter().find(|(_, name)| *name == word).map(|(value, _)| *value)
@@ -85,12 +90,14 @@ pub fn keywords() -> Vec<&'static str> {
         "bad",
         "option",
         "channel",
+        "circle",
         "connect",
         "disconnect",
         "open",
         "close",
         "wait",
         "mine",
+        "reorg",
         "block",
         "cut",
         "stall",
@@ -140,6 +147,7 @@ pub fn keywords() -> Vec<&'static str> {
         "ahead",
         "paid",
         "failed",
+        "refused",
         "pending",
         "status",
         "usable",
@@ -364,6 +372,7 @@ fn step(word: &str, words: &mut Words<'_>) -> Result<Step> {
         return Ok(Step::Pay { name, from, to, amount, kind });
     }
     Ok(match word {
+        "circle" => circle(words)?,
         "connect" => Step::Connect(words.node()?, words.node()?),
         "disconnect" => Step::Disconnect(words.node()?, words.node()?),
         "open" => Step::Open(channel(words)?),
@@ -394,7 +403,14 @@ fn step(word: &str, words: &mut Words<'_>) -> Result<Step> {
             _ => Step::Wait(words.duration_ms()?),
         },
         "mine" => Step::Mine(words.number("the number of blocks")?),
-        "reorg" => Step::Reorg(words.number("the number of blocks")?),
+        "reorg" => {
+            let depth = words.number("the number of blocks")?;
+            match words.rest.next() {
+                None => Step::Reorg(depth, Refill::Full),
+                Some("empty") => Step::Reorg(depth, Refill::Empty),
+                Some(other) => return Err(format!("`empty` is expected, not `{other}`")),
+            }
+        }
         "cut" => Step::Cut(words.node()?, words.node()?),
         "stall" => Step::Stall(words.node()?, words.node()?, words.duration_ms()?),
         "part" => Step::Part(words.node()?, words.node()?),
@@ -474,6 +490,22 @@ fn step(word: &str, words: &mut Words<'_>) -> Result<Step> {
     })
 }
 
+/// `circle NAME FROM AMOUNT over NODE …`: over these and back.
+fn circle(words: &mut Words<'_>) -> Result<Step> {
+    let name = words.next("the payment's name")?.to_owned();
+    let (from, amount) = (words.node()?, words.amount()?);
+    words.expect("over")?;
+    let mut over = vec![words.node()?];
+    while words.rest.clone().next().is_some() {
+        over.push(words.node()?);
+    }
+    let ends = [over[0], over[over.len() - 1]];
+    if ends.contains(&from) || over.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err("each hop of a circle leads to another node".into());
+    }
+    Ok(Step::Circle { name, from, amount, over })
+}
+
 /// `when FROM TO MESSAGE N PLACE ACT …`: at the n-th of these messages from now on.
 fn trigger(words: &mut Words<'_>) -> Result<Trigger> {
     let (from, to, message_type) = (words.node()?, words.node()?, words.message_type()?);
@@ -518,6 +550,7 @@ fn expectation(words: &mut Words<'_>) -> Result<Expectation> {
     Ok(match words.next("what must be so")? {
         "paid" => Expectation::Paid(words.next("a payment")?.to_owned()),
         "failed" => Expectation::Failed(words.next("a payment")?.to_owned()),
+        "refused" => Expectation::Refused(words.next("a payment")?.to_owned()),
         "pending" => Expectation::Pending(words.next("a payment")?.to_owned()),
         "status" => {
             let name = words.next("an invoice")?.to_owned();

@@ -15,6 +15,15 @@ pub(super) const SILENT: &str = "the backend does not answer";
 /// What it hears where its backend has a block no more.
 const LACKING: &str = "Block not available (pruned data)";
 
+/// What the blocks hold that take the place of others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refill {
+    /// What waits, and with it all that was in the others.
+    Full,
+    /// Nothing: all that was in the others waits for the next block.
+    Empty,
+}
+
 impl World {
     /// Mines blocks; each is taken in by everybody before the next.
     pub fn mine(&mut self, count: u32) {
@@ -39,10 +48,15 @@ impl World {
     }
 
     /// The last blocks are replaced by others, one more than they were.
-    pub fn reorg(&mut self, depth: u32) {
-        let blocks = vec![Fill::Best; depth as usize + 1];
+    pub fn reorg(&mut self, depth: u32, refill: Refill) {
+        let fill = match refill {
+            Refill::Full => Fill::Best,
+            Refill::Empty => Fill::Empty,
+        };
+        self.counts.reorgs += 1;
+        let blocks = vec![fill; depth as usize + 1];
         let reorg = self.chain.reorg(depth, &blocks);
-        reorg.expect("the best of what waits always makes a block");
+        reorg.expect("the best of what waits always makes a block, and so does nothing");
         self.tell_chain();
     }
 

@@ -26,6 +26,7 @@ use leyden_core::node::Node;
 use leyden_core::request::{Request, RequestError, Response};
 
 pub use self::adversary::Habit;
+pub use self::blocks::Refill;
 pub use self::faults::{Act, CrashPlan, CrashPoint, Place, Trigger};
 use self::node::{Due, Happening, SimNode};
 use self::staged::Staged;
@@ -57,6 +58,8 @@ pub struct Counts {
     pub commits: u64,
     /// Crashes.
     pub crashes: u64,
+    /// Reorganisations.
+    pub reorgs: u64,
 }
 
 /// Many nodes in one thread.

@@ -456,6 +456,23 @@ fn a_revoked_commitment_on_chain_costs_its_owner_everything() {
 }
 
 #[test]
+fn an_add_that_cannot_be_signed_is_stale_at_its_expiry() {
+    let mut pair = open();
+    let stale = |pair: &Pair, height| pair.alice.channel().has_stale_offer(BlockHeight(height));
+    pair.alice.offer_until(1, Msat(50_000_000), 200).expect("there is room");
+    // She signs that one; for the next she waits for a revocation that does not come.
+    pair.alice.flush();
+    assert!(!stale(&pair, 300), "what is signed is not stale: it has deadlines of its own");
+    pair.alice.offer_until(2, Msat(60_000_000), 210).expect("there is room");
+    pair.alice.flush();
+    assert!(!stale(&pair, 209));
+    assert!(stale(&pair, 210));
+    pair.disconnect();
+    assert!(!stale(&pair, 210));
+    assert!(has(&pair.alice, |effect| matches!(effect, Effect::Dropped { id: crate::ids::HtlcId(1), .. })));
+}
+
+#[test]
 fn an_htlc_past_its_deadline_takes_the_channel_on_chain() {
     let mut pair = open();
     pair.alice.offer_until(1, Msat(50_000_000), 200).expect("there is room");

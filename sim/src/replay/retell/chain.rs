@@ -9,6 +9,7 @@ use super::life::{Deed, Life};
 use super::plot::{Plot, Rank};
 use crate::net::NodeIndex;
 use crate::story::Step;
+use crate::world::Refill;
 
 /// A node that hears of blocks so much later than others lags.
 const LAG_MS: i64 = 1_000;
@@ -110,7 +111,7 @@ fn reorgs(lives: &[Life], plot: &mut Plot) -> BTreeSet<BlockHash> {
                     if is_same {
                         plot.step(since_ms, Rank::Surroundings, Step::Reindex(life.node, depth));
                     } else if told.insert(tip) {
-                        plot.step(since_ms, Rank::Surroundings, Step::Reorg(depth));
+                        plot.step(since_ms, Rank::Surroundings, Step::Reorg(depth, Refill::Full));
                         brought.insert(*hash);
                         // One more than they were.
                         let mut left = depth;

@@ -424,7 +424,7 @@ impl Tape {
     pub fn expectations(&self) -> Vec<Step> {
         let told = |name: &str| {
             self.story.steps.iter().any(|step| match step {
-                Step::Pay { name: known, .. } => known == name,
+                Step::Pay { name: known, .. } | Step::Circle { name: known, .. } => known == name,
                 Step::PayInvoice(known, ..) => known == name,
                 _ => false,
             })

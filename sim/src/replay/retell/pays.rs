@@ -6,6 +6,7 @@ use leyden_core::amount::Msat;
 use leyden_core::ids::{ChannelId, NodeId, PaymentHash};
 use leyden_core::invoice::{DEFAULT_MIN_FINAL_CLTV_EXPIRY_DELTA, Invoice};
 use leyden_core::request::invoice::WantedProof;
+use leyden_core::request::payment::RouteHop;
 use leyden_core::request::{Request, Response};
 
 use super::life::{Add, Deed, Life};
@@ -50,7 +51,6 @@ pub(super) struct Pays<'a> {
 }
 
 /// What is wanted of a payment.
-#[derive(Clone, Copy)]
 struct Wish {
     at_ms: i64,
     from: NodeIndex,
@@ -58,6 +58,8 @@ struct Wish {
     amount: Msat,
     part: Option<Msat>,
     is_route: bool,
+    /// Of one that a node makes to itself: over whom.
+    over: Vec<NodeIndex>,
     hash: PaymentHash,
     reply: Option<End>,
 }
@@ -208,15 +210,26 @@ impl Pays<'_> {
                     // Whoever was paid is no peer of these nodes: the last that is known of the way stands for it.
                     self.chain(hash).last().map(|(_, to, _)| *to)
                 });
+                let over = match &**request {
+                    Request::SendPay(send) if to == Some(from) => self.over(&send.route),
+                    _ => None,
+                };
                 match to {
-                    Some(to) if to != from => {
-                        wishes.push(Wish { at_ms, from, to, amount, part, is_route, hash, reply });
+                    Some(to) if to != from || over.is_some() => {
+                        let over = over.unwrap_or_default();
+                        wishes.push(Wish { at_ms, from, to, amount, part, is_route, over, hash, reply });
                     }
                     _ => *notes.entry("payments to nodes that are not in the story".into()).or_default() += 1,
                 }
             }
         }
         wishes
+    }
+
+    /// Over whom a route leads, if it leads over somebody and all of them are in the story.
+    fn over(&self, route: &[RouteHop]) -> Option<Vec<NodeIndex>> {
+        let (_, between) = route.split_last().filter(|(_, between)| !between.is_empty())?;
+        between.iter().map(|hop| self.index.get(&hop.node).copied()).collect()
     }
 
     /// The hops that a payment took, first hop first, as far as they are known.
@@ -242,7 +255,17 @@ impl Pays<'_> {
             if let (Some(first), Some(last)) = (hops.first(), hops.last()) {
                 let (from, to, amount) = (first.0, last.1, last.2);
                 let (at_ms, hash) = (self.begins_ms, *hash);
-                wishes.push(Wish { at_ms, from, to, amount, part: None, is_route: false, hash, reply: None });
+                wishes.push(Wish {
+                    at_ms,
+                    from,
+                    to,
+                    amount,
+                    part: None,
+                    is_route: false,
+                    over: Vec::new(),
+                    hash,
+                    reply: None,
+                });
             }
         }
         // What nobody is known to have asked for: it came from nodes that have not recorded, or not then.
@@ -257,7 +280,17 @@ impl Pays<'_> {
             let hops = self.chain(hash);
             if let (Some(first), Some(last)) = (hops.first(), hops.last()) {
                 let (from, to, amount) = (first.0, last.1, last.2);
-                wishes.push(Wish { at_ms, from, to, amount, part: None, is_route: false, hash, reply: None });
+                wishes.push(Wish {
+                    at_ms,
+                    from,
+                    to,
+                    amount,
+                    part: None,
+                    is_route: false,
+                    over: Vec::new(),
+                    hash,
+                    reply: None,
+                });
             }
         }
         wishes.sort_by_key(|wish| wish.at_ms);
@@ -265,12 +298,13 @@ impl Pays<'_> {
         let mut paid = Vec::new();
         let mut named: BTreeMap<PaymentHash, String> = BTreeMap::new();
         for wish in &wishes {
-            let Wish { at_ms, from, to, amount, part, is_route, hash, reply } = *wish;
+            let Wish { at_ms, from, to, amount, part, is_route, hash, reply, .. } = *wish;
             let end = self.end_of(hash, from, reply);
             let made = invoices.get(&hash).filter(|made| made.at_ms >= self.begins_ms && made.by == to);
             let is_deleted = made.is_some_and(|made| made.deleted_ms.is_some_and(|deleted_ms| deleted_ms <= at_ms));
             let left = self.under_way.contains_key(&hash) || self.adds().any(|(_, add)| add.hash == hash);
             let kind = match part {
+                _ if is_route && made.is_none() && end == End::Failed && left => PayKind::ProbeRoute,
                 _ if is_deleted || (made.is_none() && end == End::Failed && left) => PayKind::Probe,
                 Some(_) if made.is_none() => PayKind::Half,
                 _ if is_route || self.is_far(from, to) => PayKind::Route,
@@ -280,6 +314,10 @@ impl Pays<'_> {
             let name = known.clone().unwrap_or_else(|| format!("p{}", named.len() + 1));
             named.insert(hash, name.clone());
             match made.filter(|_| kind == PayKind::Invoice) {
+                _ if from == to => {
+                    let (name, over) = (name.clone(), wish.over.clone());
+                    steps.push((at_ms, Step::Circle { name, from, amount, over }));
+                }
                 Some(made) => {
                     if known.is_none() {
                         let (to, amount, expiry_s) = (made.by, made.amount.unwrap_or(amount), made.expiry_s);
