@@ -129,18 +129,27 @@ impl Shrinker<'_> {
             candidate.jitter_ms = 0;
             self.attempt(candidate);
         }
-        // Two waits in a row are one.
+        // Two waits in a row are one, and so are blocks.
         let mut at = 0;
         while at + 1 < self.best.0.steps.len() {
-            if let [Step::Wait(a), Step::Wait(b)] = self.best.0.steps[at..at + 2] {
+            if let Some(step) = joined(&self.best.0.steps[at], &self.best.0.steps[at + 1]) {
                 let mut candidate = self.best.0.clone();
-                candidate.steps.splice(at..at + 2, [Step::Wait(a + b)]);
+                candidate.steps.splice(at..at + 2, [step]);
                 if self.attempt(candidate) {
                     continue;
                 }
             }
             at += 1;
         }
+    }
+}
+
+/// One step for two that are of one kind.
+fn joined(first: &Step, second: &Step) -> Option<Step> {
+    match (first, second) {
+        (Step::Wait(a), Step::Wait(b)) => Some(Step::Wait(a + b)),
+        (Step::Mine(a), Step::Mine(b)) => Some(Step::Mine(a + b)),
+        _ => None,
     }
 }
 
@@ -152,4 +161,16 @@ fn is_named(story: &Story, node: NodeIndex) -> bool {
         let keyword = words.next();
         !matches!(keyword, Some("nodes" | "option" | "title")) && words.any(|word| word == story.names[node])
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_of_one_kind_are_joined() {
+        assert_eq!(joined(&Step::Mine(1), &Step::Mine(2)), Some(Step::Mine(3)));
+        assert_eq!(joined(&Step::Wait(100), &Step::Wait(1)), Some(Step::Wait(101)));
+        assert_eq!(joined(&Step::Mine(1), &Step::Wait(1)), None);
+    }
 }
