@@ -137,9 +137,9 @@ fn follows_blocks_and_finds_what_is_watched() {
     let bitcoind = Bitcoind::start();
     bitcoind.mine_funds();
     let mut looped = Loop::new(config(&bitcoind), Network::Regtest, Start::Fresh);
-    let events = looped.until_synced(110);
+    let events = looped.until_synced(130);
     assert!(matches!(&events[0], DriverEvent::Up { version } if version.contains("Satoshi")), "{events:?}");
-    assert!(events.contains(&DriverEvent::Begin { tip: tip(&bitcoind, 110) }));
+    assert!(events.contains(&DriverEvent::Begin { tip: tip(&bitcoind, 130) }));
     assert!(moves(&events).is_empty());
     let rates = looped.until("feerates", |event| matches!(event, DriverEvent::Feerates(_)));
     let Some(DriverEvent::Feerates(rates)) = rates.last() else { panic!("{rates:?}") };
@@ -151,19 +151,19 @@ fn follows_blocks_and_finds_what_is_watched() {
     let funding = bitcoind.prepare(&ours, Amount::from_sat(1_000_000));
     let other = bitcoind.prepare(&bitcoind.new_address(), Amount::from_sat(2_000_000));
     bitcoind.mine_block_with(&[&other, &funding]);
-    let events = looped.until_synced(111);
-    assert_eq!(matches(&events), [(111, funding.compute_txid())]);
+    let events = looped.until_synced(131);
+    assert_eq!(matches(&events), [(131, funding.compute_txid())]);
     let connected = events.iter().find_map(|event| match event {
         DriverEvent::BlockConnected { tip, previous, matches, .. } => Some((*tip, *previous, matches[0].0)),
         _ => None,
     });
-    assert_eq!(connected, Some((tip(&bitcoind, 111), bitcoind.block_hash(110), 2)));
+    assert_eq!(connected, Some((tip(&bitcoind, 131), bitcoind.block_hash(130), 2)));
 
     // A spend of a watched output.
     looped.driver.watch(&Watch::Spend(OutPoint { txid: other.compute_txid(), vout: spending_output(&other) }));
     bitcoind.call("sendall", serde_json::json!([[bitcoind.new_address().to_string()]]));
     bitcoind.mine(1);
-    assert_eq!(matches(&looped.until_synced(112)).len(), 1);
+    assert_eq!(matches(&looped.until_synced(132)).len(), 1);
 }
 
 /// The output with the two million satoshi.
@@ -239,9 +239,9 @@ fn survives_a_restart_of_the_backend_with_another_cookie() {
     bitcoind.start_again();
     bitcoind.mine(3);
     assert_ne!(std::fs::read(bitcoind.cookie_path()).unwrap(), cookie);
-    let events = looped.until_synced(113);
+    let events = looped.until_synced(133);
     assert!(events.iter().any(|event| matches!(event, DriverEvent::Up { .. })), "{events:?}");
-    assert_eq!(moves(&events), [111, 112, 113]);
+    assert_eq!(moves(&events), [131, 132, 133]);
     assert_eq!(looped.broadcast(&tx), BroadcastOutcome::Accepted);
 }
 
@@ -333,7 +333,7 @@ fn takes_in_a_block_as_large_as_they_come() {
         output: vec![TxOut { value: Amount::from_sat(1_000), script_pubkey: bitcoind.new_address().script_pubkey() }],
     };
     bitcoind.mine_block_with(&[&large]);
-    let events = looped.until_synced(112);
+    let events = looped.until_synced(132);
     let block = events.iter().find_map(|event| match event {
         DriverEvent::BlockConnected { matches, .. } => Some(matches),
         _ => None,
